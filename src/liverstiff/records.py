@@ -1,0 +1,164 @@
+"""What crosses a file between two stages: names, reason codes, and the columns of the shared tables."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+
+import pandas as pd
+
+STAGES = (
+    "simulate",
+    "catalog",
+    "convert",
+    "harmonize",
+    "register",
+    "segment",
+    "elastography",
+    "cohort",
+    "split",
+    "pack",
+    "train",
+    "predict",
+    "evaluate",
+    "report",
+)
+
+SEQUENCES = ("T1w", "T2w", "DWI")
+"""The three routine sequences of an exam, as they are acquired."""
+
+CHANNELS = ("T1w", "T2w", "DWI", "ADC")
+"""The image channels of the model. ``DWI`` is the image at one standard b-value, ``ADC`` is in mm2/s."""
+
+PARTITIONS = ("cross-validation", "temporal", "external")
+
+LIVER, SPLEEN = 1, 2
+"""Labels of every mask."""
+
+
+class Kind(StrEnum):
+    """What a series is."""
+
+    T1W = "T1w"
+    T1W_POST = "T1w_post"
+    T2W = "T2w"
+    DWI = "DWI"
+    ADC = "ADC"
+    MRE_STIFFNESS = "MRE_stiffness"
+    MRE_MASKED = "MRE_masked_stiffness"
+    MRE_CONFIDENCE = "MRE_confidence"
+    MRE_RAW = "MRE_raw"
+    LOCALIZER = "localizer"
+    DERIVED = "derived"
+    OTHER = "other"
+
+
+class Reason(StrEnum):
+    """Why an exam is not analysed. The flow chart of the report counts these."""
+
+    # catalog
+    MISSING_SEQUENCE = "missing_sequence"
+    MISSING_MRE = "missing_mre"
+    # convert, harmonize, register, segment, pack
+    UNREADABLE = "unreadable_image"
+    CONVERSION_FAILED = "conversion_failed"
+    IMPLAUSIBLE_IMAGE = "implausible_image"
+    REGISTRATION_FAILED = "registration_failed"
+    SEGMENTATION_FAILED = "segmentation_failed"
+    OUT_OF_TIME = "out_of_time"
+    OUT_OF_MEMORY = "out_of_memory"
+    # elastography
+    NO_CONFIDENT_PIXEL = "no_confident_pixel"
+    AREA_TOO_SMALL = "area_too_small"
+    UNIT_UNCLEAR = "unit_unclear"
+    STIFFNESS_OUT_OF_RANGE = "stiffness_out_of_range"
+    # cohort, split
+    NO_RECORD = "no_record"
+    PATIENT_IN_DEVELOPMENT = "patient_in_development"
+
+
+@dataclass(frozen=True)
+class Exam:
+    """One MRI exam, by pseudonyms."""
+
+    exam: str
+    """Pseudonym of the study: ``e`` and 12 hexadecimal digits."""
+    patient: str
+    """Pseudonym of the patient: ``p`` and 12 hexadecimal digits."""
+    site: str
+    """Name of the site in the config."""
+
+    def __post_init__(self) -> None:
+        for prefix, name in (("e", self.exam), ("p", self.patient)):
+            if not (name.startswith(prefix) and name[1:].isalnum()):
+                raise ValueError(f"not a pseudonym: {name!r}")
+
+    @property
+    def folder(self) -> str:
+        """The exam's folder inside a shard, in BIDS entities."""
+        return f"sub-{self.patient}/ses-{self.exam}"
+
+    def path(self, shard_folder: Path, suffix: str, ext: str = ".nii.gz", datatype: str = "") -> Path:
+        """Path of one of the exam's files, e.g. ``sub-p1/ses-e1/sub-p1_ses-e1_space-T1w_mask.nii.gz``."""
+        name = f"sub-{self.patient}_ses-{self.exam}_{suffix}{ext}"
+        return Path(shard_folder) / self.folder / datatype / name
+
+
+@dataclass(frozen=True)
+class ExamStatus:
+    """One row of ``status.csv``: what became of an exam, and at which stage."""
+
+    exam: str
+    """Pseudonym of the exam."""
+    patient: str
+    """Pseudonym of the patient."""
+    site: str
+    """Name of the site."""
+    stage: str
+    """The stage that decided: the present one if ``ok``, else the one that excluded the exam."""
+    status: str
+    """``ok`` or ``excluded``."""
+    reason: str = ""
+    """A :class:`Reason`, empty when ``ok``."""
+    detail: str = ""
+    """A sentence a person can act on, empty when ``ok``."""
+
+    def __post_init__(self) -> None:
+        if self.stage not in STAGES:
+            raise ValueError(f"unknown stage {self.stage!r}; one of {', '.join(STAGES)}")
+        if self.status not in ("ok", "excluded"):
+            raise ValueError(f"status is 'ok' or 'excluded', not {self.status!r}")
+        if (self.status == "excluded") != bool(self.reason):
+            raise ValueError("an excluded exam has a reason, an exam that is ok has none")
+        if self.reason:
+            Reason(self.reason)
+
+    @property
+    def ok(self) -> bool:
+        """True when the exam goes on."""
+        return self.status == "ok"
+
+    @property
+    def identity(self) -> Exam:
+        """The exam this row is about."""
+        return Exam(self.exam, self.patient, self.site)
+
+
+def read_status(path: str | Path) -> list[ExamStatus]:
+    """Rows of a ``status.csv`` (or of a shard folder that holds one), in file order."""
+    path = Path(path)
+    table = pd.read_csv(path / "status.csv" if path.is_dir() else path, dtype=str, keep_default_na=False)
+    return [ExamStatus(**row) for row in table.to_dict("records")]
+
+
+def write_status(rows: list[ExamStatus], path: str | Path) -> None:
+    """Write a ``status.csv``."""
+    columns = [field.name for field in fields(ExamStatus)]
+    pd.DataFrame([asdict(row) for row in rows], columns=columns).to_csv(path, index=False)
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """A CSV between two stages; pseudonyms, fold and site stay text."""
+    text = {"exam": str, "patient": str, "site": str, "shard": str, "series": str}
+    return pd.read_csv(path, dtype=text)
