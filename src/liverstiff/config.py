@@ -59,6 +59,7 @@ class DataConfig(Section):
 
     private: str = "private"
     shard_size: int = Field(32, ge=1)
+    workers: int = Field(1, ge=1)
     temporal_cut: dt.date
     sites: dict[SiteName, SiteConfig] = Field(min_length=1)
 
@@ -184,6 +185,7 @@ class TrainConfig(Section):
     warmup: float = Field(0.1, ge=0, lt=1)
     inner_validation: float = Field(0.15, gt=0, lt=0.5)
     patience: int = Field(20, ge=1)
+    threads: int = Field(1, ge=1)
     drop_sequence: float = Field(0.15, ge=0, lt=1)
     device: Literal["cpu", "cuda"] = "cpu"
     seed: int = Field(1, ge=0)
@@ -235,7 +237,7 @@ class Config(Section):
     def _simulated_sites_exist(self) -> Config:
         for name, site in self.data.sites.items():
             if SIMULATE in (site.dicom, site.record.table) and name not in self.simulate.sites:
-                raise ValueError(f"data.sites.{name} uses 'simulate', but simulate.sites has no {name!r}; describe it there")
+                raise ValueError(f"data.sites.{name} uses 'simulate', but simulate.sites has no {name!r}; add it there")
         return self
 
 
@@ -270,8 +272,8 @@ def _choices(loc: tuple[Any, ...]) -> str:
     for part in loc[:-1]:
         known = {field.alias or name: field for name, field in getattr(model, "model_fields", {}).items()}
         annotation = known[part].annotation if part in known else model
-        args = [arg for arg in getattr(annotation, "__args__", ()) if isinstance(arg, type) and issubclass(arg, Section)]
-        model = args[0] if args else annotation
+        inner = getattr(annotation, "__args__", (annotation,))[-1]  # of dict[str, Section]
+        model = inner if isinstance(inner, type) else annotation
     return ", ".join(field.alias or name for name, field in getattr(model, "model_fields", {}).items())
 
 

@@ -149,7 +149,7 @@ def read_status(path: str | Path) -> list[ExamStatus]:
     """Rows of a ``status.csv`` (or of a shard folder that holds one), in file order."""
     path = Path(path)
     table = pd.read_csv(path / "status.csv" if path.is_dir() else path, dtype=str, keep_default_na=False)
-    return [ExamStatus(**row) for row in table.to_dict("records")]
+    return [ExamStatus(*row) for row in table[[field.name for field in fields(ExamStatus)]].itertuples(index=False)]
 
 
 def write_status(rows: list[ExamStatus], path: str | Path) -> None:

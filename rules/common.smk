@@ -1,0 +1,109 @@
+# Shared functions: the checked configuration, what a stage's code and settings are, and which shards exist.
+
+import csv
+
+from liverstiff.config import SIMULATE, check_inputs, load_config
+from liverstiff.errors import ConfigError
+from liverstiff.records import PARTITIONS
+
+try:
+    CONFIG = load_config(config)
+    check_inputs(CONFIG)
+except ConfigError as error:
+    sys.exit(str(error))
+
+SITES = list(CONFIG.data.sites)
+FOLDS = range(CONFIG.split.folds)
+KEY = f"{CONFIG.data.private}/pseudonym.key"
+LEDGER = f"{CONFIG.data.private}/folds.csv"
+
+
+wildcard_constraints:
+    site="|".join(SITES),
+    shard=r"shard-\d{4,}",
+    fold=r"\d+",
+    partition="|".join(PARTITIONS),
+
+
+def settings(*stages):
+    """The configuration of one stage, or of several by name, as plain values."""
+    values = CONFIG.model_dump(mode="json", by_alias=True)
+    return (
+        values[stages[0]]
+        if len(stages) == 1
+        else {stage: values[stage] for stage in stages}
+    )
+
+
+def stage_code(stage, *shared):
+    """Source files whose edit must rerun a stage: its module, and the shared modules it stands on."""
+    package = SRC / "liverstiff"
+    files = []
+    for name in (stage, *shared):
+        folder = package / name
+        files += (
+            sorted(folder.glob("*.py")) if folder.is_dir() else [package / f"{name}.py"]
+        )
+    return [str(file) for file in files]
+
+
+def site_input(wildcards):
+    """A site's DICOM tree: simulated, or the folder given in the config."""
+    folder = CONFIG.data.sites[wildcards.site].dicom
+    simulated = expand(rules.simulate.output.tree, site=wildcards.site)[0]
+    return simulated if folder == SIMULATE else folder
+
+
+def record_tables(wildcards):
+    """Every site's health record, in the order of the sites."""
+    return [
+        (
+            expand(rules.simulate.output.record, site=name)[0]
+            if site.record.table == SIMULATE
+            else site.record.table
+        )
+        for name, site in CONFIG.data.sites.items()
+    ]
+
+
+def atlas_input(wildcards):
+    """The folder of labelled volumes."""
+    folder = CONFIG.segment.atlases
+    return rules.simulate_atlases.output.folder if folder == SIMULATE else folder
+
+
+def shards(wildcards):
+    """Names of all shards, known once the catalog is written."""
+    with open(checkpoints.catalog.get().output.shards, newline="") as file:
+        return sorted({row["shard"] for row in csv.DictReader(file)})
+
+
+def shard_files(wildcards):
+    """The chosen files of a shard."""
+    return f"{checkpoints.catalog.get().output.shard_tables}/{wildcards.shard}.csv"
+
+
+def shard_status(wildcards):
+    """What the catalog decided about the exams of a shard."""
+    return (
+        f"{checkpoints.catalog.get().output.shard_tables}/{wildcards.shard}.status.csv"
+    )
+
+
+def every_shard(*producers):
+    """An input function: the shard folders of the given rules."""
+    return lambda wildcards: [
+        expand(producer.output.folder, shard=shard)[0]
+        for producer in producers
+        for shard in shards(wildcards)
+    ]
+
+
+def calibration_input(wildcards):
+    """Out-of-fold predictions, from which the intervals of held-out exams follow."""
+    held_out = wildcards.partition != "cross-validation"
+    return (
+        expand(rules.predict.output.predictions, partition="cross-validation")
+        if held_out
+        else []
+    )

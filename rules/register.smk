@@ -1,0 +1,23 @@
+# register: T2w and diffusion in the space of T1w.
+# reads: harmonize    writes: results/register/{shard}/    grain: shard
+
+
+rule register:
+    input:
+        harmonized=rules.harmonize.output.folder,
+        code=stage_code("register", "shards", "images"),
+    output:
+        folder=directory("results/register/{shard}"),
+    log:
+        "logs/register/{shard}.log",
+    benchmark:
+        "benchmarks/register/{shard}.tsv"
+    conda:
+        "../envs/imaging.yaml"
+    threads: CONFIG.data.workers
+    resources:
+        mem_mb=lambda wildcards, attempt, threads: 2000 * threads * attempt,
+    params:
+        settings=settings("register"),
+    script:
+        "../workflow_scripts/register.py"

@@ -1,0 +1,24 @@
+# split: folds by patient, the temporal test, the external test.
+# reads: cohort    writes: results/split/    grain: study
+# The ledger of folds lies with the key of the pseudonyms: adding exams never moves an earlier patient.
+
+
+rule split:
+    input:
+        cohort=rules.cohort.output.cohort,
+        code=stage_code("split"),
+    output:
+        splits="results/split/splits.csv",
+    log:
+        "logs/split/split.log",
+    benchmark:
+        "benchmarks/split/split.tsv"
+    conda:
+        "../envs/analysis.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        settings=settings("split"),
+        ledger=LEDGER,
+    script:
+        "../workflow_scripts/split.py"

@@ -1,0 +1,12 @@
+from liverstiff.adapter import paths, stage_log
+
+with stage_log(snakemake.log[0]):
+    from liverstiff.config import ConvertConfig
+    from liverstiff.convert import convert_shard
+
+    convert_shard(
+        **paths(snakemake.input),
+        **paths(snakemake.output),
+        settings=ConvertConfig(**snakemake.params.settings),
+        workers=snakemake.threads,
+    )

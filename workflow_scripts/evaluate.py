@@ -1,0 +1,14 @@
+from pathlib import Path
+
+from liverstiff.adapter import paths, stage_log
+
+with stage_log(snakemake.log[0]):
+    from liverstiff.config import EvaluateConfig
+    from liverstiff.evaluate import evaluate_study
+
+    evaluate_study(
+        predictions={Path(path).stem: Path(path) for path in snakemake.input.predictions},
+        **paths(snakemake.input, "predictions"),
+        **paths(snakemake.output),
+        settings=EvaluateConfig(**snakemake.params.settings),
+    )

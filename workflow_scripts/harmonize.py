@@ -1,0 +1,12 @@
+from liverstiff.adapter import paths, stage_log
+
+with stage_log(snakemake.log[0]):
+    from liverstiff.config import HarmonizeConfig
+    from liverstiff.harmonize import harmonize_shard
+
+    harmonize_shard(
+        **paths(snakemake.input),
+        **paths(snakemake.output),
+        settings=HarmonizeConfig(**snakemake.params.settings),
+        workers=snakemake.threads,
+    )

@@ -1,0 +1,11 @@
+from liverstiff.adapter import paths, stage_log
+
+with stage_log(snakemake.log[0]):
+    from liverstiff.config import SimulateConfig
+    from liverstiff.simulate import simulate_site
+
+    simulate_site(
+        site=snakemake.wildcards.site,
+        **paths(snakemake.output),
+        config=SimulateConfig(**snakemake.params.settings),
+    )

@@ -1,0 +1,14 @@
+from pathlib import Path
+
+from liverstiff.adapter import paths, stage_log
+
+with stage_log(snakemake.log[0]):
+    from liverstiff.config import SplitConfig
+    from liverstiff.split import split_cohort
+
+    split_cohort(
+        **paths(snakemake.input),
+        **paths(snakemake.output),
+        ledger=Path(snakemake.params.ledger),
+        settings=SplitConfig(**snakemake.params.settings),
+    )

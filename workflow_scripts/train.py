@@ -1,0 +1,15 @@
+from pathlib import Path
+
+from liverstiff.adapter import paths, stage_log
+
+with stage_log(snakemake.log[0]):
+    from liverstiff.config import TrainConfig
+    from liverstiff.train import train_fold
+
+    train_fold(
+        fold=int(snakemake.wildcards.fold),
+        **paths(snakemake.input),
+        **paths(snakemake.output),
+        checkpoint=Path(snakemake.params.checkpoint),
+        settings=TrainConfig(**snakemake.params.settings),
+    )
