@@ -1,0 +1,70 @@
+"""Write requirements.lock and envs/*.yaml from the packages of the running environment: `make lock`.
+
+To upgrade: install the new versions into .venv with pip, run `make lock` and `make test`, commit what changed.
+"""
+
+import re
+from importlib.metadata import distribution, distributions
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+
+LOCK_HEAD = """\
+# Exact versions of every package, for the virtual environment, for continuous integration and for envs/*.yaml.
+# Written by `make lock`. Python 3.11 and 3.12. torch is pinned exactly: other builds bring another CUDA.
+"""
+
+ENV_HEAD = """\
+# Written by `make lock` from requirements.lock. A change, even of a comment, rebuilds the environment.
+channels:
+  - conda-forge
+dependencies:
+  - python =3.11
+  - pip
+  - pip:
+"""
+
+COMMON = ("numpy", "pandas", "pydantic", "pyyaml", "tqdm", "pebble")
+ENVIRONMENTS = {
+    "imaging": (*COMMON, "antspyx", "dcm2niix", "matplotlib", "nibabel", "nipype", "pydicom", "scipy"),
+    "learning": (*COMMON, "monai", "safetensors", "scipy", "torch"),
+    "analysis": (*COMMON, "jinja2", "matplotlib", "pandera", "pingouin", "scikit-learn", "scipy", "tableone"),
+}
+
+
+def installed() -> dict[str, str]:
+    """Version by canonical name, without this project, pip, and local build labels such as ``+cpu``."""
+    found = {canonicalize_name(item.name): re.sub(r"\+.*", "", item.version) for item in distributions()}
+    return {name: found[name] for name in sorted(found) if name not in ("pip", "liverstiff")}
+
+
+def needed(names: tuple[str, ...], versions: dict[str, str]) -> list[str]:
+    """The given packages and all that they stand on, sorted."""
+    closed: set[str] = set()
+    waiting = [canonicalize_name(name) for name in names]
+    while waiting:
+        name = waiting.pop()
+        if name in closed or name not in versions:
+            continue
+        closed.add(name)
+        requirements = map(Requirement, distribution(name).requires or [])
+        waiting += [canonicalize_name(r.name) for r in requirements if not r.marker or r.marker.evaluate({"extra": ""})]
+    return sorted(closed)
+
+
+def contents() -> dict[Path, str]:
+    """Every file that follows from the installed packages, and its text."""
+    versions = installed()
+    files = {ROOT / "requirements.lock": LOCK_HEAD + "".join(f"{name}=={version}\n" for name, version in versions.items())}
+    for env, names in ENVIRONMENTS.items():
+        pins = "".join(f"      - {name}=={versions[name]}\n" for name in needed(names, versions))
+        files[ROOT / "envs" / f"{env}.yaml"] = ENV_HEAD + pins
+    return files
+
+
+if __name__ == "__main__":
+    for path, text in contents().items():
+        path.write_text(text)
