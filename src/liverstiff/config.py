@@ -102,7 +102,7 @@ class ConvertConfig(Section):
 class HarmonizeConfig(Section):
     """Bias field, intensity scale and diffusion."""
 
-    bias_spacing_mm: float = Field(8.0, gt=0)
+    bias_spacing_mm: float = Field(12.0, gt=0)
     standard_b: float = Field(600.0, gt=0)
     adc_min_b: float = Field(50.0, ge=0)
 
@@ -133,6 +133,8 @@ class ElastographyConfig(Section):
     erosion_mm: float = Field(10.0, ge=0)
     min_area_mm2: float = Field(500.0, ge=0)
     range_kpa: tuple[float, float] = (0.5, 20.0)
+    tissue_spread: float = Field(3.0, gt=0)
+    units: dict[SiteName, Literal["Pa", "kPa"]] = {}
 
 
 class CohortConfig(Section):

@@ -1,0 +1,385 @@
+"""Synthetic elastograms in the dialects of three vendors; every expected number is worked out by hand.
+
+The patient: a liver that is a box, x -60 to 60 mm, y -45 to 45 mm, z -40 to 40 mm (RAS). The elastogram: 40 x 40
+pixels of 5 mm, so the eroded liver (10 mm) has 20 x 14 = 280 pixels of 25 mm2 = 7000 mm2 in every slice.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydicom import Dataset, FileDataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from liverstiff import images
+from liverstiff.config import ElastographyConfig
+from liverstiff.elastography import elastography_shard
+from liverstiff.elastography.maps import MapSlice, nearest, on_slice, read_map, unit_in_text
+from liverstiff.elastography.region import (
+    area_weighted_mean,
+    confidence_fraction,
+    decide_unit,
+    erode,
+    tissue_like,
+)
+from liverstiff.errors import ExamExcluded
+from liverstiff.records import Exam, ExamStatus, Reason, read_status, read_table, write_status
+
+EXAM = Exam("e000000000001", "p000000000001", "alba")
+Z = (-21.0, -9.0, 3.5, 14.0)  # unevenly spaced
+SIZE, PIXEL = 40, 5.0
+MR, SECONDARY = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.7"
+
+
+def pixel_centres():
+    """x and y in RAS mm of columns and rows: columns run to the left (-x in RAS), rows to the back (-y)."""
+    run = 97.5 - PIXEL * np.arange(SIZE)
+    return run, run
+
+
+def in_eroded_liver():
+    x, y = pixel_centres()
+    return (np.abs(y) < 35)[:, None] & (np.abs(x) < 50)[None, :]
+
+
+def dicom(stored, z, *, sop=MR, instance=1, text="", bits=16, **attributes):
+    """A classic one-slice file."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop, generate_uid()
+    data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    data.SOPClassUID, data.SOPInstanceUID = sop, meta.MediaStorageSOPInstanceUID
+    data.PatientID, data.SeriesDescription, data.InstanceNumber = "MRN-0815", text, instance
+    data.Rows, data.Columns = stored.shape[:2]
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.BitsAllocated = data.BitsStored = bits
+    data.HighBit, data.PixelRepresentation = bits - 1, 0
+    place(data, z)
+    data.PixelData = np.asarray(stored, np.uint16).tobytes()
+    for name, value in attributes.items():
+        setattr(data, name, value)
+    return data
+
+
+def place(data, z):
+    """A slice in DICOM's LPS world: first pixel at the patient's right front."""
+    data.ImagePositionPatient = [-97.5, -97.5, z]
+    data.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    data.PixelSpacing = [PIXEL, PIXEL]
+
+
+def mapping(slope, code, first=0, last=65535, intercept=0):
+    """A real-world value mapping with a UCUM unit."""
+    unit = Dataset()
+    unit.CodeValue, unit.CodingSchemeDesignator, unit.CodeMeaning = code, "UCUM", code
+    item = Dataset()
+    item.MeasurementUnitsCodeSequence = Sequence([unit])
+    item.RealWorldValueIntercept, item.RealWorldValueSlope = float(intercept), float(slope)
+    item.add_new("RealWorldValueFirstValueMapped", "US", first)
+    item.add_new("RealWorldValueLastValueMapped", "US", last)
+    return Sequence([item])
+
+
+class Shard:
+    """A shard of one exam on disk."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.rows = folder, []
+        self.segmented, self.registered = folder / "segment", folder / "register"
+        affine = np.diag([5.0, 5, 5, 1])
+        affine[:3, 3] = -97.5
+        x, y, z = np.moveaxis(images.grid(affine, (SIZE, SIZE, SIZE)), -1, 0)
+        liver = (np.abs(x) < 60) & (np.abs(y) < 45) & (np.abs(z) < 40)
+        self.image, self.affine = np.where(liver, 100.0, 0.0), affine
+        images.save(EXAM.path(self.segmented, "space-T1w_mask"), liver.astype(np.uint8), affine)
+        images.save(EXAM.path(self.registered, "space-T1w_T1w"), self.image.astype(np.float32), affine)
+        write_status([ExamStatus(EXAM.exam, EXAM.patient, EXAM.site, "segment", "ok")], self.segmented / "status.csv")
+
+    def add(self, kind, datasets):
+        for data in datasets:
+            path = self.folder / "dicom" / f"{len(self.rows)}.dcm"
+            path.parent.mkdir(exist_ok=True)
+            data.save_as(path, enforce_file_format=True)
+            self.rows.append([EXAM.exam, EXAM.patient, EXAM.site, "s1", kind, 0, "", path])
+        return self
+
+    def read(self, **settings):
+        """Run the stage; the exam's status and its measures."""
+        columns = ["exam", "patient", "site", "series", "kind", "volume", "b_value", "path"]
+        pd.DataFrame(self.rows, columns=columns).to_csv(self.folder / "shard.csv", index=False)
+        out = self.folder / "elastography"
+        elastography_shard(
+            shard=self.folder / "shard.csv",
+            segmented=self.segmented,
+            registered=self.registered,
+            folder=out,
+            settings=ElastographyConfig(**settings),
+        )
+        return read_status(out)[0], read_table(out / "stiffness.csv")
+
+
+@pytest.fixture
+def shard(tmp_path):
+    return Shard(tmp_path)
+
+
+def stripes(count):
+    """A pixel mask: the first ``count`` pixels of the eroded liver, row by row."""
+    inside = np.flatnonzero(in_eroded_liver())[:count]
+    pixels = np.zeros((SIZE, SIZE), bool)
+    pixels.flat[inside] = True
+    return pixels
+
+
+def everywhere(value):
+    return np.full((SIZE, SIZE), value)
+
+
+def test_ge_reads_pa_where_the_masked_map_equals_the_map(shard):
+    stiffness = [everywhere(value) for value in (2000, 2400, 3000, 5000)]
+    kept = [stripes(count) for count in (200, 100, 100, 0)]
+    shard.add("MRE_stiffness", [dicom(s, z) for s, z in zip(stiffness, Z, strict=True)])
+    masked = [dicom(np.where(k, s, 0), z) for k, s, z in zip(kept, stiffness, Z, strict=True)]
+    shard.add("MRE_masked_stiffness", reversed(masked))
+    status, table = shard.read()
+    assert status.ok
+    row = table.iloc[0]
+    assert row.stiffness_kpa == pytest.approx((2.0 * 200 + 2.4 * 100 + 3.0 * 100) / 400)  # 2.35
+    assert (row.area_mm2, row.slices, row.unit, row.erosion_mm) == (400 * 25, 3, "Pa", 10.0)
+    assert row.confidence == 0.95
+
+
+@pytest.mark.parametrize(("full", "kind"), [(100, "percent"), (1000, "per mille")])
+def test_siemens_reads_a_slope_per_slice_and_a_confidence_map(shard, full, kind):
+    slopes, stored = (1.0, 2.0, 0.5, 4.0), (2000, 1200, 6000, 1000)  # 2000, 2400, 3000, 4000 Pa
+    files = [
+        dicom(everywhere(v), z, RescaleSlope=s, RescaleIntercept=0, RescaleType="US")
+        for v, s, z in zip(stored, slopes, Z, strict=True)
+    ]
+    shard.add("MRE_stiffness", files)
+    sure = [np.where(stripes(count), full, 0.9 * full) for count in (280, 140, 0, 70)]
+    shard.add("MRE_confidence", [dicom(c, z) for c, z in zip(sure, Z, strict=True)])
+    status, table = shard.read()
+    assert status.ok, kind
+    assert table.stiffness_kpa[0] == pytest.approx((2.0 * 280 + 2.4 * 140 + 4.0 * 70) / 490, abs=1e-4)  # 2.4
+    assert table.area_mm2[0] == 490 * 25
+    assert table.confidence[0] == 1.0
+
+
+def philips_enhanced(stored, real_slope, rescale_slope, code):
+    """An enhanced object: the mapping in the shared group, slope and place in every frame's own."""
+    data = dicom(stored[0], 0.0, sop="1.2.840.10008.5.1.4.1.1.4.1")
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        delattr(data, keyword)
+    shared, frames = Dataset(), []
+    shared.RealWorldValueMappingSequence = mapping(real_slope, code)
+    for z in Z:
+        group, source = Dataset(), Dataset()
+        place(source, z)
+        for name, keywords in {
+            "PlanePositionSequence": ["ImagePositionPatient"],
+            "PlaneOrientationSequence": ["ImageOrientationPatient"],
+            "PixelMeasuresSequence": ["PixelSpacing"],
+        }.items():
+            item = Dataset()
+            for keyword in keywords:
+                setattr(item, keyword, getattr(source, keyword))
+            setattr(group, name, Sequence([item]))
+        item = Dataset()
+        item.RescaleSlope, item.RescaleIntercept, item.RescaleType = rescale_slope, 0.0, "US"
+        group.PixelValueTransformationSequence = Sequence([item])
+        frames.append(group)
+    data.SharedFunctionalGroupsSequence = Sequence([shared])
+    data.PerFrameFunctionalGroupsSequence = Sequence(frames)
+    data.NumberOfFrames = len(Z)
+    data.PixelData = np.asarray(stored, np.uint16).tobytes()
+    return data
+
+
+def test_philips_reads_the_real_world_value_and_not_the_rescale_slope(shard):
+    stored = [everywhere(value) for value in (200, 240, 300, 400)]  # 2, 2.4, 3, 4 kPa; rescaled: 1400 ... "Pa"
+    shard.add("MRE_stiffness", [philips_enhanced(stored, 0.01, 7.0, "kPa")])
+    sure = [np.where(stripes(count), 96, 10) for count in (280, 0, 140, 0)]
+    shard.add("MRE_confidence", [philips_enhanced(sure, 1.0, 0.01, "%")])
+    status, table = shard.read()
+    assert status.ok
+    assert table.stiffness_kpa[0] == pytest.approx((2.0 * 280 + 3.0 * 140) / 420, abs=1e-4)
+    assert table.unit[0] == "kPa"
+    assert table.confidence[0] == pytest.approx(0.96)
+
+
+def ge(shard, value, keep=280, **attributes):
+    """A GE exam of one stiffness, with so many confident pixels a slice."""
+    shard.add("MRE_stiffness", [dicom(everywhere(value), z, **attributes) for z in Z])
+    return shard.add("MRE_masked_stiffness", [dicom(np.where(stripes(keep), value, 0), z, **attributes) for z in Z])
+
+
+@pytest.mark.parametrize(
+    ("value", "keep", "attributes", "reason"),
+    [
+        (2500, 0, {}, Reason.NO_CONFIDENT_PIXEL),
+        (2500, 4, {}, Reason.AREA_TOO_SMALL),  # 4 slices x 4 pixels x 25 mm2 = 400 mm2
+        (100, 280, {}, Reason.UNIT_UNCLEAR),  # neither 100 kPa nor 100 Pa is a liver
+        (2500, 280, {"RescaleType": "kPa"}, Reason.UNIT_UNCLEAR),  # states what cannot be
+        (25000, 280, {"RescaleType": "Pa"}, Reason.STIFFNESS_OUT_OF_RANGE),
+        (2500, 280, {"PhotometricInterpretation": "PALETTE COLOR"}, Reason.UNREADABLE),
+        (2500, 280, {"SOPClassUID": SECONDARY}, Reason.UNREADABLE),
+    ],
+)
+def test_every_failure_has_its_reason(shard, value, keep, attributes, reason):
+    status, table = ge(shard, value, keep, **attributes).read()
+    assert (status.reason, len(table)) == (reason, 0)
+    assert status.detail
+    assert "dicom" not in status.detail
+    assert "MRN" not in status.detail
+
+
+def test_an_exam_without_maps_misses_its_elastogram(shard):
+    assert shard.read()[0].reason == Reason.MISSING_MRE
+
+
+def test_a_map_without_any_confidence_is_not_measured(shard):
+    shard.add("MRE_stiffness", [dicom(everywhere(2500), z) for z in Z])
+    assert shard.read()[0].reason == Reason.NO_CONFIDENT_PIXEL
+
+
+def test_a_masked_map_cannot_tell_more_than_its_threshold(shard):
+    assert ge(shard, 2500).read(confidence=0.97)[0].reason == Reason.NO_CONFIDENT_PIXEL
+
+
+def test_slices_beside_the_liver(shard):
+    shard.add("MRE_masked_stiffness", [dicom(everywhere(2500), 80 + z) for z in Z])
+    assert shard.read()[0].reason == Reason.AREA_TOO_SMALL
+
+
+def test_two_slices_at_one_position_are_refused(shard):
+    shard.add("MRE_masked_stiffness", [dicom(everywhere(2500), z) for z in (*Z, Z[0])])
+    assert shard.read()[0].reason == Reason.UNREADABLE
+
+
+def test_a_damaged_file_costs_only_its_exam(shard):
+    ge(shard, 2500)
+    Path(shard.rows[2][-1]).write_bytes(b"\0" * 300)
+    assert shard.read()[0].reason == Reason.UNREADABLE
+
+
+def test_vessels_are_left_out(shard):
+    ge(shard, 2500)
+    x, y, _ = np.moveaxis(images.grid(shard.affine, shard.image.shape), -1, 0)
+    vessel = (np.abs(x) < 5) & (np.abs(y) < 10)  # 2 x 4 pixels of the elastogram
+    rng = np.random.default_rng(0)
+    image = np.where(vessel, 20.0, 100 + rng.uniform(-1, 1, shard.image.shape))
+    images.save(EXAM.path(shard.registered, "space-T1w_T1w"), image.astype(np.float32), shard.affine)
+    assert shard.read()[1].area_mm2[0] == 4 * (280 - 8) * 25
+
+
+def test_a_site_rule_decides_the_unit_only_where_it_can_be_true(shard):
+    assert ge(shard, 2500).read(units={"alba": "kPa"})[0].reason == Reason.UNIT_UNCLEAR
+
+
+def test_the_same_exam_gives_the_same_bytes(shard):
+    ge(shard, 2500).read()
+    first = (shard.folder / "elastography" / "stiffness.csv").read_bytes()
+    shard.read()
+    assert (shard.folder / "elastography" / "stiffness.csv").read_bytes() == first
+
+
+def test_a_tilted_slice_lies_where_the_header_says(tmp_path):
+    data = dicom(everywhere(1), 0.0)
+    data.ImagePositionPatient = [10, 20, 30]
+    data.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]  # sagittal: columns to the back, rows to the feet
+    data.PixelSpacing = [2, 3]  # 2 mm between rows, 3 mm between columns
+    data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    part = read_map([tmp_path / "a.dcm"], "map")[0]
+    np.testing.assert_allclose(part.points[4, 5], [-10, -20 - 15, 30 - 8])
+    assert part.pixel_mm == (2, 3)
+
+
+def test_values_outside_the_real_world_mapping_are_missing(tmp_path):
+    stored = np.array([[5, 10], [20, 30]])
+    data = dicom(stored, 0.0, RealWorldValueMappingSequence=mapping(0.5, "kPa", first=10, last=20, intercept=1))
+    data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    part = read_map([tmp_path / "a.dcm"], "map")[0]
+    np.testing.assert_array_equal(part.values, [[np.nan, 6.0], [11.0, np.nan]])
+
+
+@pytest.mark.parametrize(
+    ("median", "stated", "unit"),
+    [(2.5, set(), "kPa"), (2500, set(), "Pa"), (2.5, {"kPa"}, "kPa"), (25, {"kPa"}, "kPa"), (299, {"Pa"}, "Pa")],
+)
+def test_unit_is_decided(median, stated, unit):
+    assert decide_unit(median, stated) == unit
+
+
+@pytest.mark.parametrize(("median", "stated"), [(100, set()), (2.5, {"Pa"}), (2.5, {"percent"}), (2.5, {"Pa", "kPa"})])
+def test_unit_is_unclear(median, stated):
+    with pytest.raises(ExamExcluded) as fault:
+        decide_unit(median, stated)
+    assert fault.value.reason == Reason.UNIT_UNCLEAR
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("Stiffness_kPa", "kPa"),
+        ("elastogram (Pa)", "Pa"),
+        ("ep2d PA wave", ""),
+        ("Pa kPa", ""),
+        ("STIFFNESS KPA", "kPa"),
+        ("Partial", ""),
+    ],
+)
+def test_unit_in_a_series_text(text, unit):
+    assert unit_in_text(text) == unit
+
+
+def test_confidence_scales():
+    assert confidence_fraction([np.array([0.5, 1.0])], "")[0].tolist() == [0.5, 1.0]
+    assert confidence_fraction([np.array([50.0]), np.array([95.0])], "")[1].tolist() == [0.95]
+    assert confidence_fraction([np.array([950.0, 1000.0])], "")[0].tolist() == [0.95, 1.0]
+    assert confidence_fraction([np.array([40.0])], "per mille")[0].tolist() == [0.04]
+    for values, stated in ((4095.0, ""), (400.0, "percent")):
+        with pytest.raises(ExamExcluded):
+            confidence_fraction([np.array([values])], stated)
+
+
+def test_erosion_is_in_millimetres_and_gives_way_in_a_thin_slice():
+    liver = np.zeros((30, 30), bool)
+    liver[5:25, 5:25] = True  # 20 x 20 pixels of 2 x 4 mm: 40 x 80 mm
+    kept, taken = erode(liver, (2.0, 4.0), 10.0)
+    assert taken == 10.0
+    assert kept.sum() == 10 * 16  # distance > 10 mm: 5 rows and 2 columns off each side
+    thin = np.zeros((30, 30), bool)
+    thin[5:11, :] = True  # 12 mm wide: pixel centres up to 6 mm from the outside
+    kept, taken = erode(thin, (2.0, 4.0), 10.0)
+    assert (taken, kept.any(axis=1).sum()) == (5.0, 2)
+
+
+def test_tissue_like_keeps_the_spread_asked_for():
+    image = np.array([[[90.0, 100, 100, 110, 200]]])
+    liver = np.array([[[True, True, True, True, True]]])  # median 100, deviations 10 0 0 10 100: MAD 10
+    assert tissue_like(image, liver, 3.0)[0, 0].tolist() == [True, True, True, True, False]
+    assert tissue_like(image, liver, 0.5)[0, 0].tolist() == [False, True, True, False, False]
+
+
+def test_slices_weigh_by_area():
+    assert area_weighted_mean([2.0, 5.0], [300.0, 100.0]) == 2.75
+
+
+def test_nearest_voxel_and_nothing_outside():
+    voxels = np.arange(8.0).reshape(2, 2, 2)
+    points = np.array([[0.4, 0, 0], [0.6, 0.9, 1.2], [1.6, 0, 0]])
+    np.testing.assert_array_equal(nearest(voxels, np.eye(4), points), [0, 7, np.nan])
+
+
+def test_another_map_counts_only_in_the_same_plane():
+    here = MapSlice(np.zeros((2, 2)), np.eye(4))
+    for z, expected in ((0.9, 5.0), (1.5, np.nan)):
+        affine = np.eye(4)
+        affine[2, 3] = z
+        np.testing.assert_array_equal(
+            on_slice([MapSlice(np.full((2, 2), 5.0), affine)], here), np.full((2, 2), expected)
+        )
