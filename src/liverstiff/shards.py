@@ -53,7 +53,8 @@ def map_exams(
         folder: the declared output; holds ``status.csv``, ``measures.csv`` (a row per exam that is ok) and the exams.
         stage: name of the stage.
         workers: processes; one thread each.
-        inputs: files whose content decides whether work kept from an interrupted run is still valid.
+        inputs: more files and folders the work reads; with the paths among ``before`` and ``arguments`` they decide
+            whether work kept from an interrupted run is still valid.
         timeout_s: wall-clock bound of one exam.
         memory_gb: private memory bound of one worker.
         measures: name of the table of measures.
@@ -65,7 +66,8 @@ def map_exams(
     folder = Path(folder)
     rows = read_status(before) if isinstance(before, Path) else before
     kept = folder.with_name(f".{folder.name}.unfinished")
-    _reuse_or_clear(kept, _fingerprint(work, arguments, rows, inputs))
+    given = [value for value in (before, *arguments.values(), *inputs) if isinstance(value, Path) and value.exists()]
+    _reuse_or_clear(kept, _fingerprint(work, arguments, rows, given))
     waiting = [row.identity for row in rows if row.ok and not _result_path(kept, row.exam).exists()]
     _run(work, waiting, kept, stage, workers, timeout_s, memory_gb, arguments)
     return _complete(rows, kept, folder, measures)
@@ -160,10 +162,12 @@ def _result_path(kept: Path, exam: str) -> Path:
 
 
 def _fingerprint(work: Work, arguments: dict[str, Any], rows: list[ExamStatus], inputs: Iterable[Path]) -> str:
-    """What an exam's result depends on: code, arguments, exams, inputs."""
-    parts = [Path(sys.modules[work.__module__].__file__ or "").read_bytes()]
-    parts += [repr((arguments, rows)).encode()]
-    parts += [Path(path).read_bytes() for path in inputs]
+    """What an exam's result depends on: code, arguments, exams, and when its inputs were made."""
+    module = Path(sys.modules[work.__module__].__file__ or "")
+    shared = [Path(__file__), Path(__file__).with_name("images.py")]
+    own = [module] if module.parent == Path(__file__).parent else sorted(module.parent.glob("*.py"))
+    made = [(str(path), Path(path).stat().st_mtime_ns) for path in inputs]
+    parts = [path.read_bytes() for path in shared + own] + [repr((arguments, rows, made)).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 

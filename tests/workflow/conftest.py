@@ -1,0 +1,86 @@
+"""A tiny cohort run once through the real workflow, in a copy of the checkout."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+PARTS = ("Snakefile", "config.yaml", "rules", "envs", "profiles", "workflow_scripts", "src", "docs/captions")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of the project in which a test may edit and run."""
+
+    folder: Path
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run snakemake here; output and error come back as text."""
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_ET": "1", "MPLBACKEND": "Agg"}
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Number of jobs by rule that a dry run plans."""
+        run = self.snakemake("--dry-run", *arguments)
+        assert run.returncode == 0, run.stderr
+        table = run.stdout.rsplit("Job stats:", 1)[-1] if "Job stats:" in run.stdout else ""
+        jobs = re.findall(r"^(\w+)\s+(\d+)$", table, flags=re.MULTILINE)
+        return {rule: int(count) for rule, count in jobs if rule not in ("total", "all")}
+
+    def edit_config(self, **sections: dict) -> None:
+        """Change keys of config.yaml by section."""
+        path = self.folder / "config.yaml"
+        config = yaml.safe_load(path.read_text())
+        for name, values in sections.items():
+            config.setdefault(name, {}).update(values)
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+
+    def read(self, *parts: str) -> str:
+        """Text of one of its files."""
+        return self.folder.joinpath(*parts).read_text()
+
+
+def copy_checkout(root: Path, folder: Path) -> Checkout:
+    """Copy what a run needs."""
+    for part in PARTS:
+        source, target = root / part, folder / part
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copy(source, target)
+    return Checkout(folder)
+
+
+@pytest.fixture
+def checkout(root: Path, tmp_path: Path) -> Checkout:
+    """A copy in which nothing has run."""
+    return copy_checkout(root, tmp_path / "checkout")
+
+
+@pytest.fixture(scope="session")
+def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy in which the workflow has run on 18 exams of three hospitals. Tests must leave it as they found it."""
+    here = copy_checkout(root, tmp_path_factory.mktemp("flow") / "checkout")
+    config = yaml.safe_load(here.read("config.yaml"))
+    sites = {"alba": 7, "cedar": 7, "delta": 4}
+    config["data"]["sites"] = {name: config["data"]["sites"][name] for name in sites}
+    config["data"]["shard_size"] = 9
+    config["data"]["temporal_cut"] = "2024-06-01"
+    simulated = config["simulate"]["sites"]
+    config["simulate"]["sites"] = {name: {**simulated[name], "exams": count} for name, count in sites.items()}
+    config["simulate"]["mre_failure_fraction"] = 0.15
+    config["split"]["folds"] = 2
+    config["train"]["epochs"] = 3
+    config["evaluate"]["resamples"] = 200
+    (here.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    run = here.snakemake()
+    assert run.returncode == 0, run.stdout + run.stderr
+    return here

@@ -1,0 +1,144 @@
+"""The whole flow on a tiny cohort: every declared file, every exam accounted for, no identifier outside the catalog."""
+
+import csv
+import gzip
+import re
+from pathlib import Path
+
+import pydicom
+import pytest
+
+pytestmark = pytest.mark.xdist_group("flow")
+
+SHARD_STAGES = ("convert", "harmonize", "register", "segment", "elastography", "pack")
+STUDY_FILES = (
+    "catalog/series.csv",
+    "catalog/exams.csv",
+    "catalog/shards.csv",
+    "cohort/cohort.csv",
+    "cohort/exclusions.csv",
+    "cohort/flow.csv",
+    "split/splits.csv",
+    "predict/cross-validation.csv",
+    "predict/temporal.csv",
+    "predict/external.csv",
+    "evaluate/flow.csv",
+    "evaluate/analysed.csv",
+    "evaluate/metrics.csv",
+    "evaluate/residuals.csv",
+    "evaluate/table1.csv",
+)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_declared_file_exists(finished):
+    results = finished.folder / "results"
+    for name in STUDY_FILES:
+        assert (results / name).is_file(), name
+    for stage in SHARD_STAGES:
+        assert sorted(path.name for path in (results / stage).iterdir()) == ["shard-0000", "shard-0001"], stage
+    for fold in (0, 1):
+        folder = results / "train" / f"fold-{fold}"
+        assert sorted(path.name for path in folder.iterdir()) == ["history.csv", "model.json", "model.safetensors"]
+    assert not [path for path in (results / "train").iterdir() if path.name.startswith(".")]
+    assert (finished.folder / "reports/report.html").stat().st_size > 50_000
+
+
+def test_every_status_table_names_every_exam_of_its_shard(finished):
+    results = finished.folder / "results"
+    shards = rows(results / "catalog/shards.csv")
+    for stage in SHARD_STAGES:
+        for shard in ("shard-0000", "shard-0001"):
+            status = rows(results / stage / shard / "status.csv")
+            assert {row["exam"] for row in status} == {row["exam"] for row in shards if row["shard"] == shard}
+
+
+def test_exams_in_are_analysed_or_excluded(finished):
+    results = finished.folder / "results"
+    exams = {row["exam"] for row in rows(results / "catalog/exams.csv")}
+    analysed = {row["exam"] for row in rows(results / "evaluate/analysed.csv")}
+    excluded = {row["exam"] for row in rows(results / "cohort/exclusions.csv")}
+    excluded |= {row["exam"] for row in rows(results / "split/splits.csv") if row["partition"] == "excluded"}
+    assert len(exams) == 18
+    assert analysed.isdisjoint(excluded)
+    assert analysed | excluded == exams
+
+
+def test_most_exams_are_analysed(finished):
+    """A planted failure or two is expected; more than that means a stage loses exams."""
+    analysed = rows(finished.folder / "results/evaluate/analysed.csv")
+    assert len(analysed) >= 12
+
+
+def test_reference_is_close_to_what_the_simulator_wrote(finished):
+    """The elastogram is read in the right unit at every site."""
+    results = finished.folder / "results"
+    truth = {}
+    for path in results.glob("simulate/*/truth.csv"):
+        truth |= {row["study_uid"]: float(row["measured_kpa"]) for row in rows(path)}
+    linkage = {row["exam"]: row["study_uid"] for row in rows(results / "catalog/private/linkage.csv")}
+    for row in rows(results / "cohort/cohort.csv"):
+        assert float(row["stiffness_kpa"]) == pytest.approx(truth[linkage[row["exam"]]], rel=0.15)
+
+
+def identifiers(results: Path) -> set[bytes]:
+    """Everything in the simulated headers and records that names a person, a place, a device or a date."""
+    found: set[str] = set()
+    for study in {path.parent for path in results.glob("simulate/*/dicom/**/*") if path.is_file()}:
+        header = pydicom.dcmread(next(path for path in sorted(study.iterdir()) if path.is_file()), force=True)
+        for keyword in (
+            "PatientName",
+            "PatientID",
+            "AccessionNumber",
+            "PatientBirthDate",
+            "StudyInstanceUID",
+            "InstitutionName",
+            "InstitutionAddress",
+            "DeviceSerialNumber",
+            "StudyDate",
+            "ReferringPhysicianName",
+            "StationName",
+        ):
+            found |= set(re.split(r"[\^=]", str(header.get(keyword, ""))))
+    for table in results.glob("catalog/private/linkage.csv"):
+        for row in rows(table):
+            found |= {row["patient_id"], row["study_uid"], row["study_date"]}
+    return {text.encode() for text in found if len(text) >= 6}
+
+
+def content(path: Path) -> bytes:
+    """A file's bytes, unpacked."""
+    data = path.read_bytes()
+    return gzip.decompress(data) if path.name.endswith(".gz") else data
+
+
+def test_no_identifier_outside_the_private_catalog(finished):
+    planted = identifiers(finished.folder / "results")
+    assert len(planted) > 60
+    private = (finished.folder / "results/catalog/private", finished.folder / "results/simulate")
+    searched = 0
+    for top in ("results", "logs", "benchmarks", "reports"):
+        for path in (finished.folder / top).rglob("*"):
+            if not path.is_file() or any(path.is_relative_to(folder) for folder in private):
+                continue
+            if path.suffix in (".npy", ".safetensors", ".png"):
+                continue
+            text = str(path).encode() + content(path)
+            searched += 1
+            assert not [token for token in planted if token in text], path
+    assert searched > 200
+
+
+def test_private_catalog_is_closed_to_others(finished):
+    assert (finished.folder / "results/catalog/private").stat().st_mode & 0o077 == 0
+    assert (finished.folder / "private/pseudonym.key").stat().st_mode & 0o077 == 0
+
+
+def test_page_of_snakemake_itself(finished):
+    run = finished.snakemake("--report", "reports/workflow.html")
+    assert run.returncode == 0, run.stderr
+    assert (finished.folder / "reports/workflow.html").stat().st_size > 500_000

@@ -1,0 +1,88 @@
+"""One name per stage, thin rules, thin adapters, a path written once, generated files in step with their source."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from liverstiff.config import Config, json_schema, load_config
+from liverstiff.records import STAGES
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_one_name_per_stage(root: Path, stage: str):
+    source = root / "src" / "liverstiff" / stage
+    assert source.is_dir() or source.with_suffix(".py").is_file()
+    assert (root / "rules" / f"{stage}.smk").is_file()
+    assert (root / "workflow_scripts" / f"{stage}.py").is_file()
+    assert (root / "tests" / "unit" / f"test_{stage}.py").is_file()
+    rules = re.findall(r"^(?:rule|checkpoint) (\w+):", (root / "rules" / f"{stage}.smk").read_text(), re.MULTILINE)
+    assert rules
+    assert all(name == stage or name.startswith(f"{stage}_") for name in rules)
+
+
+def test_sections_of_the_config_are_the_stages(root: Path):
+    sections = [field.alias or name for name, field in Config.model_fields.items()]
+    written = list(yaml.safe_load((root / "config.yaml").read_text()))
+    assert sections == written == ["data", *sorted(STAGES, key=sections.index)]
+
+
+def test_includes_are_the_flow(root: Path):
+    included = re.findall(r'^include: "rules/(\w+)\.smk"', (root / "Snakefile").read_text(), re.MULTILINE)
+    assert sorted(included) == sorted(["common", *STAGES])
+
+
+def test_every_rule_has_one_adapter(root: Path):
+    rules = re.findall(
+        r"^(?:rule|checkpoint) (\w+):", "".join(p.read_text() for p in (root / "rules").glob("*.smk")), re.MULTILINE
+    )
+    assert sorted(rules) == sorted(path.stem for path in (root / "workflow_scripts").glob("*.py"))
+
+
+def test_sizes(root: Path):
+    assert len((root / "Snakefile").read_text().splitlines()) <= 60
+    for path in (root / "rules").glob("*.smk"):
+        assert len(path.read_text().splitlines()) <= 120, path
+    for path in (root / "workflow_scripts").glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 20, path
+    for path in (root / "src").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 350, path
+
+
+def test_a_path_is_written_once(root: Path):
+    text = "".join(path.read_text() for path in sorted((root / "rules").glob("*.smk")))
+    literals = re.findall(r'"((?:results|reports)/[^"]+)"', text)
+    assert len(literals) == len(set(literals)) > 20
+
+
+def test_source_holds_no_output_path(root: Path):
+    for path in (root / "src").rglob("*.py"):
+        assert "results/" not in path.read_text(), path
+
+
+def test_schema_is_in_step(root: Path):
+    assert json.loads((root / "config.schema.json").read_text()) == json_schema()
+
+
+def test_default_config_is_valid(root: Path):
+    load_config(yaml.safe_load((root / "config.yaml").read_text()))
+
+
+def test_environments_are_in_step_with_the_lock(root: Path):
+    sys.path.insert(0, str(root / "envs"))
+    from lock import ENVIRONMENTS, needed
+
+    pins = dict(
+        line.split("==") for line in (root / "requirements.lock").read_text().splitlines() if not line.startswith("#")
+    )
+    for env, names in ENVIRONMENTS.items():
+        listed = yaml.safe_load((root / "envs" / f"{env}.yaml").read_text())["dependencies"][-1]["pip"]
+        assert listed == [f"{name}=={pins[name]}" for name in needed(names, pins)]
+
+
+def test_dry_run_with_the_cluster_profile(checkout):
+    run = checkout.snakemake("--dry-run", "--workflow-profile", "profiles/slurm")
+    assert run.returncode == 0, run.stderr
