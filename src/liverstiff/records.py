@@ -58,6 +58,7 @@ class Reason(StrEnum):
     """Why an exam is not analysed. The flow chart of the report counts these."""
 
     # catalog
+    CONFLICTING_IDENTITY = "conflicting_identity"
     MISSING_SEQUENCE = "missing_sequence"
     MISSING_MRE = "missing_mre"
     # convert, harmonize, register, segment, pack
@@ -74,6 +75,7 @@ class Reason(StrEnum):
     UNIT_UNCLEAR = "unit_unclear"
     STIFFNESS_OUT_OF_RANGE = "stiffness_out_of_range"
     # cohort, split
+    NO_STUDY_DATE = "no_study_date"
     NO_RECORD = "no_record"
     PATIENT_IN_DEVELOPMENT = "patient_in_development"
 
