@@ -5,7 +5,7 @@
 rule catalog_site:
     input:
         tree=site_input,
-        code=stage_code("catalog", "pseudonyms"),
+        code=stage_code("catalog"),
     output:
         private=directory("results/catalog/private/sites/{site}"),
         series="results/catalog/sites/{site}.csv",

@@ -16,7 +16,7 @@ rule cohort:
             rules.pack,
         ),
         stiffness=every_shard(rules.elastography),
-        code=stage_code("cohort", "pseudonyms"),
+        code=stage_code("cohort"),
     output:
         cohort="results/cohort/cohort.csv",
         exclusions="results/cohort/exclusions.csv",

@@ -1,6 +1,7 @@
 # Shared functions: the checked configuration, what a stage's code and settings are, and which shards exist.
 
 import csv
+import re
 
 from liverstiff.config import SIMULATE, check_inputs, load_config
 from liverstiff.errors import ConfigError
@@ -35,16 +36,22 @@ def settings(*stages):
     )
 
 
-def stage_code(stage, *shared):
-    """Source files whose edit must rerun a stage: its module, and the shared modules it stands on."""
-    package = SRC / "liverstiff"
-    files = []
-    for name in (stage, *shared):
+def stage_code(stage):
+    """Source files whose edit must rerun a stage: its own, and the shared modules they import.
+
+    config, records and errors are left out: they describe, and their values reach a job as params.
+    """
+    package, found, waiting = SRC / "liverstiff", {}, {stage}
+    while waiting:
+        name = waiting.pop()
         folder = package / name
-        files += (
-            sorted(folder.glob("*.py")) if folder.is_dir() else [package / f"{name}.py"]
-        )
-    return [str(file) for file in files]
+        found[name] = sorted(folder.glob("*.py")) or [package / f"{name}.py"]
+        text = "\n".join(file.read_text() for file in found[name])
+        imported = set(re.findall(r"^\s*from liverstiff\.(\w+)", text, re.M))
+        for line in re.findall(r"^\s*from liverstiff import (.+)", text, re.M):
+            imported |= set(re.findall(r"[a-z]\w+", line))
+        waiting |= imported - set(found) - {"config", "records", "errors"}
+    return [str(file) for name in sorted(found) for file in found[name]]
 
 
 def site_input(wildcards):

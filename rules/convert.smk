@@ -6,7 +6,7 @@ rule convert:
     input:
         shard=shard_files,
         status=shard_status,
-        code=stage_code("convert", "shards"),
+        code=stage_code("convert"),
     output:
         folder=directory("results/convert/{shard}"),
     log:

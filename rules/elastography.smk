@@ -7,7 +7,7 @@ rule elastography:
         shard=shard_files,
         registered=rules.register.output.folder,
         segmented=rules.segment.output.folder,
-        code=stage_code("elastography", "shards", "images"),
+        code=stage_code("elastography"),
     output:
         folder=directory("results/elastography/{shard}"),
     log:

@@ -5,7 +5,7 @@
 rule harmonize:
     input:
         converted=rules.convert.output.folder,
-        code=stage_code("harmonize", "shards", "images"),
+        code=stage_code("harmonize"),
     output:
         folder=directory("results/harmonize/{shard}"),
     log:

@@ -6,7 +6,7 @@ rule pack:
     input:
         registered=rules.register.output.folder,
         segmented=rules.segment.output.folder,
-        code=stage_code("pack", "shards", "images"),
+        code=stage_code("pack"),
     output:
         folder=directory("results/pack/{shard}"),
     log:

@@ -10,7 +10,7 @@ rule predict:
         models=expand(rules.train.output.model, fold=FOLDS),
         descriptions=expand(rules.train.output.description, fold=FOLDS),
         calibration=calibration_input,
-        code=stage_code("predict", "model"),
+        code=stage_code("predict"),
     output:
         predictions="results/predict/{partition}.csv",
     log:

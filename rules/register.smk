@@ -5,7 +5,7 @@
 rule register:
     input:
         harmonized=rules.harmonize.output.folder,
-        code=stage_code("register", "shards", "images"),
+        code=stage_code("register"),
     output:
         folder=directory("results/register/{shard}"),
     log:

@@ -6,7 +6,7 @@ rule segment:
     input:
         registered=rules.register.output.folder,
         atlases=atlas_input,
-        code=stage_code("segment", "shards", "images"),
+        code=stage_code("segment"),
     output:
         folder=directory("results/segment/{shard}"),
     log:

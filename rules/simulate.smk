@@ -4,7 +4,7 @@
 
 rule simulate:
     input:
-        code=stage_code("simulate", "images"),
+        code=stage_code("simulate"),
     output:
         tree=directory("results/simulate/{site}/dicom"),
         record="results/simulate/{site}/record.csv",
@@ -25,7 +25,7 @@ rule simulate:
 
 rule simulate_atlases:
     input:
-        code=stage_code("simulate", "images"),
+        code=stage_code("simulate"),
     output:
         folder=directory("results/simulate/atlases"),
     log:

@@ -8,7 +8,7 @@ rule train:
         packs=every_shard(rules.pack),
         cohort=rules.cohort.output.cohort,
         splits=rules.split.output.splits,
-        code=stage_code("train", "model"),
+        code=stage_code("train"),
     output:
         model="results/train/fold-{fold}/model.safetensors",
         description="results/train/fold-{fold}/model.json",
