@@ -103,12 +103,12 @@ class Shard:
             path = self.folder / "dicom" / f"{len(self.rows)}.dcm"
             path.parent.mkdir(exist_ok=True)
             data.save_as(path, enforce_file_format=True)
-            self.rows.append([EXAM.exam, EXAM.patient, EXAM.site, "s1", kind, 0, "", path])
+            self.rows.append([EXAM.exam, EXAM.patient, EXAM.site, "s1", kind, 0, "", path, 0])
         return self
 
     def read(self, **settings):
         """Run the stage; the exam's status and its measures."""
-        columns = ["exam", "patient", "site", "series", "kind", "volume", "b_value", "path"]
+        columns = ["exam", "patient", "site", "series", "kind", "volume", "b_value", "path", "frame"]
         pd.DataFrame(self.rows, columns=columns).to_csv(self.folder / "shard.csv", index=False)
         out = self.folder / "elastography"
         elastography_shard(
@@ -211,6 +211,14 @@ def test_philips_reads_the_real_world_value_and_not_the_rescale_slope(shard):
     assert table.confidence[0] == pytest.approx(0.96)
 
 
+def test_only_the_chosen_frames_are_read(tmp_path):
+    stored = [everywhere(value) for value in (1, 2, 3, 4)]
+    philips_enhanced(stored, 1.0, 7.0, "kPa").save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    parts = read_map({tmp_path / "a.dcm": [2, 4]}, "map")
+    assert [part.values[0, 0] for part in parts] == [2, 4]
+    assert [part.affine[2, 3] for part in parts] == [Z[1], Z[3]]
+
+
 def ge(shard, value, keep=280, **attributes):
     """A GE exam of one stiffness, with so many confident pixels a slice."""
     shard.add("MRE_stiffness", [dicom(everywhere(value), z, **attributes) for z in Z])
@@ -262,7 +270,7 @@ def test_two_slices_at_one_position_are_refused(shard):
 
 def test_a_damaged_file_costs_only_its_exam(shard):
     ge(shard, 2500)
-    Path(shard.rows[2][-1]).write_bytes(b"\0" * 300)
+    Path(shard.rows[2][-2]).write_bytes(b"\0" * 300)
     assert shard.read()[0].reason == Reason.UNREADABLE
 
 
@@ -293,7 +301,7 @@ def test_a_tilted_slice_lies_where_the_header_says(tmp_path):
     data.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]  # sagittal: columns to the back, rows to the feet
     data.PixelSpacing = [2, 3]  # 2 mm between rows, 3 mm between columns
     data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
-    part = read_map([tmp_path / "a.dcm"], "map")[0]
+    part = read_map({tmp_path / "a.dcm": ()}, "map")[0]
     np.testing.assert_allclose(part.points[4, 5], [-10, -20 - 15, 30 - 8])
     assert part.pixel_mm == (2, 3)
 
@@ -302,7 +310,7 @@ def test_values_outside_the_real_world_mapping_are_missing(tmp_path):
     stored = np.array([[5, 10], [20, 30]])
     data = dicom(stored, 0.0, RealWorldValueMappingSequence=mapping(0.5, "kPa", first=10, last=20, intercept=1))
     data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
-    part = read_map([tmp_path / "a.dcm"], "map")[0]
+    part = read_map({tmp_path / "a.dcm": ()}, "map")[0]
     np.testing.assert_array_equal(part.values, [[np.nan, 6.0], [11.0, np.nan]])
 
 

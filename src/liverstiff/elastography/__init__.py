@@ -44,7 +44,8 @@ def elastography_shard(
     """Read the stiffness of every exam of a shard.
 
     Args:
-        shard: private table of the chosen files: ``exam, patient, site, series, kind, volume, b_value, path``.
+        shard: private table of the chosen files: ``exam, patient, site, series, kind, volume, b_value, path,
+            frame``.
         segmented: shard folder of the stage ``segment``; its ``space-T1w_mask`` is read.
         registered: shard folder of the stage ``register``; its ``space-T1w_T1w`` is read.
         folder: output, with ``status.csv`` and ``stiffness.csv``: ``stiffness_kpa``, ``area_mm2``, ``slices`` in
@@ -100,8 +101,12 @@ def _chosen_maps(exam: Exam, shard: Path) -> dict[str, list[MapSlice]]:
     """The exam's maps by kind."""
     table = read_table(shard)
     mine = table[table.exam == exam.exam]
-    kinds = [kind for kind in (Kind.MRE_STIFFNESS, Kind.MRE_MASKED, Kind.MRE_CONFIDENCE) if (mine.kind == kind).any()]
-    return {kind: read_map(map(Path, mine.path[mine.kind == kind].unique()), str(kind)) for kind in kinds}
+    maps: dict[str, list[MapSlice]] = {}
+    for kind in (Kind.MRE_STIFFNESS, Kind.MRE_MASKED, Kind.MRE_CONFIDENCE):
+        files = mine[mine.kind == kind].groupby("path", sort=False).frame.agg(list)
+        if len(files):
+            maps[kind] = read_map({Path(str(path)): frames for path, frames in files.items()}, str(kind))
+    return maps
 
 
 def _confidence(slices: list[MapSlice], maps: dict[str, list[MapSlice]], wanted: float) -> list[np.ndarray]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,20 +64,20 @@ class MapSlice:
         return row[..., None] * self.affine[:3, 0] + column[..., None] * self.affine[:3, 1] + self.affine[:3, 3]
 
 
-def read_map(paths: Iterable[Path], name: str) -> list[MapSlice]:
+def read_map(chosen: Mapping[Path, Collection[int]], name: str) -> list[MapSlice]:
     """The slices of one map, from classic one-slice files or enhanced objects, in the order of the files.
 
     Args:
-        paths: DICOM files, also packed by gzip.
+        chosen: DICOM files, also packed by gzip, and of each the numbers of its frames from 1; none or 0 means all.
         name: what to call the map in a message; file names never leave the private folder.
 
     Raises:
         ExamExcluded: ``unreadable_image`` for a file that is no greyscale map with a place in the patient.
     """
     slices: list[MapSlice] = []
-    for number, path in enumerate(paths, start=1):
+    for number, (path, frames) in enumerate(chosen.items(), start=1):
         try:
-            slices += _frames(_dataset(path))
+            slices += _frames(_dataset(path), set(frames) - {0})
         except (OSError, EOFError, InvalidDicomError, AttributeError, ValueError, RuntimeError) as fault:
             what = str(fault) if isinstance(fault, _NotAMap) else type(fault).__name__
             raise ExamExcluded(Reason.UNREADABLE, f"{name}: file {number} cannot be read ({what})") from None
@@ -106,13 +106,15 @@ def _dataset(path: Path) -> Dataset:
     return dataset
 
 
-def _frames(dataset: Dataset) -> Iterator[MapSlice]:
-    """Every frame of a classic or enhanced object."""
+def _frames(dataset: Dataset, wanted: set[int]) -> Iterator[MapSlice]:
+    """The wanted frames of a classic or enhanced object; all when none is named."""
     pixels = dataset.pixel_array.astype(np.float64)
     if pixels.ndim == 3 and "PerFrameFunctionalGroupsSequence" not in dataset:
         raise _NotAMap("many frames without a position each")
     text = " ".join(str(dataset.get(key, "")) for key in ("SeriesDescription", "ProtocolName", "ImageComments"))
     for index, stored in enumerate(pixels if pixels.ndim == 3 else pixels[None]):
+        if wanted and index + 1 not in wanted:
+            continue
         values, unit = _real_values(stored, dataset, index)
         yield MapSlice(values, _affine(dataset, index), unit or unit_in_text(text))
 
