@@ -25,10 +25,11 @@ check: .venv/installed  ## ruff, formats, types, snakemake --lint
 	$(VENV)/mypy
 	$(VENV)/snakemake --lint
 
-format: .venv/installed  ## put every file into the house's format
+format: .venv/installed  ## put every file into the house's format, write config.schema.json
 	$(VENV)/ruff check --fix .
 	$(VENV)/ruff format .
 	$(VENV)/snakefmt Snakefile rules
+	$(VENV)/python -m liverstiff.config > config.schema.json
 
 lock: .venv/installed  ## write requirements.lock from what .venv holds
 	$(VENV)/python envs/lock.py

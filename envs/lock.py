@@ -58,7 +58,9 @@ def needed(names: tuple[str, ...], versions: dict[str, str]) -> list[str]:
 def contents() -> dict[Path, str]:
     """Every file that follows from the installed packages, and its text."""
     versions = installed()
-    files = {ROOT / "requirements.lock": LOCK_HEAD + "".join(f"{name}=={version}\n" for name, version in versions.items())}
+    files = {
+        ROOT / "requirements.lock": LOCK_HEAD + "".join(f"{name}=={version}\n" for name, version in versions.items())
+    }
     for env, names in ENVIRONMENTS.items():
         pins = "".join(f"      - {name}=={versions[name]}\n" for name in needed(names, versions))
         files[ROOT / "envs" / f"{env}.yaml"] = ENV_HEAD + pins

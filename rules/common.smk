@@ -3,7 +3,8 @@
 import csv
 import re
 
-from liverstiff.config import SIMULATE, check_inputs, load_config
+from liverstiff.check import check_inputs, load_config
+from liverstiff.config import SIMULATE
 from liverstiff.errors import ConfigError
 from liverstiff.records import PARTITIONS
 

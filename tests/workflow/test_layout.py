@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from liverstiff.config import Config, json_schema, load_config
+from liverstiff.check import load_config
+from liverstiff.config import Config, json_schema
 from liverstiff.records import STAGES
 
 

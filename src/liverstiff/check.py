@@ -1,0 +1,169 @@
+"""What can be known to fail before a run starts: the config, paths, columns, the device, dcm2niix, disk space.
+
+:func:`check_inputs` is read by the Snakefile, so this module imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from liverstiff.config import SIMULATE, Config, RecordConfig
+from liverstiff.errors import ConfigError, LiverStiffError
+
+
+def load_config(values: dict[str, Any], source: str = "config.yaml") -> Config:
+    """Check a configuration read from YAML.
+
+    Raises:
+        ConfigError: with one line per mistake: key, value, what was expected.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(source, mistake) for mistake in error.errors())) from None
+
+
+def _explain(source: str, mistake: Any) -> str:
+    """One line for one of pydantic's mistakes."""
+    key = ".".join(str(part) for part in mistake["loc"])
+    where = f"{source}: {key}: " if key else f"{source}: "
+    if mistake["type"] == "extra_forbidden":
+        return f"{where}unknown key; expected one of {_choices(mistake['loc'])}; correct or remove it"
+    if mistake["type"] == "missing":
+        return f"{where}missing; add this key"
+    if mistake["type"] == "value_error":
+        return f"{where}{mistake['ctx']['error']}"
+    return f"{where}got {mistake['input']!r}; {mistake['msg'][0].lower()}{mistake['msg'][1:]}"
+
+
+def _choices(loc: tuple[Any, ...]) -> str:
+    """Names of the keys allowed where an unknown key was found."""
+    model: Any = Config
+    for part in loc[:-1]:
+        known = {field.alias or name: field for name, field in getattr(model, "model_fields", {}).items()}
+        annotation = known[part].annotation if part in known else model
+        inner = getattr(annotation, "__args__", (annotation,))[-1]  # of dict[str, Section]
+        model = inner if isinstance(inner, type) else annotation
+    return ", ".join(field.alias or name for name, field in getattr(model, "model_fields", {}).items())
+
+
+def check_inputs(config: Config, root: Path = Path()) -> None:
+    """Look at everything the config points to, before any work starts.
+
+    Raises:
+        ConfigError: one line per problem: site, key, path, what was expected, what to do.
+    """
+    problems: list[str] = []
+    for name, site in config.data.sites.items():
+        if site.dicom != SIMULATE:
+            problems += _check_tree(f"data.sites.{name}.dicom", root / site.dicom)
+        if site.record.table != SIMULATE:
+            problems += _check_table(f"data.sites.{name}.record", root / site.record.table, site.record)
+    if config.segment.atlases != SIMULATE and not list((root / config.segment.atlases).glob("image_*.nii.gz")):
+        problems.append(
+            f"segment.atlases: no image_*.nii.gz in {config.segment.atlases}; expected labelled volumes "
+            "image_*.nii.gz and label_*.nii.gz; give that folder"
+        )
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _check_tree(key: str, folder: Path) -> list[str]:
+    """Problems with a site's folder of DICOM files."""
+    if not folder.is_dir():
+        return [f"{key}: no folder {folder}; expected the site's DICOM tree; correct the path or mount it"]
+    if not any(_is_dicom(Path(parent) / name) for parent, _, names in os.walk(folder) for name in names):
+        return [f"{key}: no exam in {folder}; expected at least one DICOM file; fill it or remove the site"]
+    return []
+
+
+def _is_dicom(path: Path) -> bool:
+    """True for a file that may be DICOM: the preamble, or a packed file that the stage catalog opens."""
+    if path.suffix in (".gz", ".zip"):
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def _check_table(key: str, path: Path, record: RecordConfig) -> list[str]:
+    """Problems with a site's record: the file, then its columns."""
+    if not path.is_file():
+        return [f"{key}.table: no file {path}; expected the site's health record as CSV; correct the path"]
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        header = next(csv.reader(file), [])
+    wanted = {"patient": record.patient, "date": record.date}
+    wanted |= {f"columns.{name}": column.column for name, column in record.columns.items()}
+    return [
+        f"{key}.{name}: no column {column!r} in {path}; its columns are {', '.join(header)}; correct the name"
+        for name, column in wanted.items()
+        if column not in header
+    ]
+
+
+def findings(path: Path) -> list[tuple[str, str]]:
+    """What was looked at, and what is wrong with it (empty when nothing is)."""
+    try:
+        config = read_config(path)
+    except LiverStiffError as error:
+        return [(str(path), str(error))]
+    return [
+        (str(path), ""),
+        ("sites, records, atlases", _error(config, path.parent)),
+        ("device of train", _no_device(config.train.device)),
+        ("device of predict", _no_device(config.predict.device)),
+        ("dcm2niix", _no_dcm2niix()),
+        ("free disk space", _little_space(path.parent)),
+    ]
+
+
+def read_config(path: Path) -> Config:
+    """The checked configuration of a YAML file.
+
+    Raises:
+        ConfigError: for a file that is missing, is no YAML, or holds mistakes.
+    """
+    try:
+        values = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"no file {path}; expected the configuration; give --config") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    return load_config(values if isinstance(values, dict) else {}, str(path))
+
+
+def _error(config: Config, root: Path) -> str:
+    try:
+        check_inputs(config, root)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def _no_device(device: str) -> str:
+    """A CUDA device that is asked for must be there; a CPU always is."""
+    if device == "cpu":
+        return ""
+    import torch
+
+    return "" if torch.cuda.is_available() else f"{device} is asked for, and this machine has none"
+
+
+def _no_dcm2niix() -> str:
+    import dcm2niix
+
+    return "" if Path(dcm2niix.bin).is_file() else f"no binary at {dcm2niix.bin}; reinstall the package dcm2niix"
+
+
+def _little_space(folder: Path, least_gb: float = 5) -> str:
+    free = shutil.disk_usage(folder).free / 1e9
+    return "" if free >= least_gb else f"{free:.1f} GB free in {folder.resolve()}; at least {least_gb:g} GB are advised"
