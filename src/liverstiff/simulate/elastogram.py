@@ -1,0 +1,97 @@
+"""The elastogram: magnitude, stiffness and confidence on a few axial slices through the liver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from liverstiff.simulate import signal
+from liverstiff.simulate.anatomy import Anatomy
+from liverstiff.simulate.signal import Grid
+
+FAILURES = ("no_confident_pixel", "area_too_small")
+"""What can go wrong: iron or no vibration, or a liver that is hardly reached."""
+
+_SLICE = ((96, 80, 1), (4.0, 4.0, 10.0))
+_KPA = {"liver": 2.0, "spleen": 5.5, "muscle": 4.0, "fat": 1.2, "blood": 1.0, "kidney": 4.5, "fluid": 0.8, "bone": 7, "lung": 1}
+
+
+@dataclass(frozen=True)
+class Elastogram:
+    """An elastogram of shape (x, y, slice) on RAS+ axes."""
+
+    grids: tuple[Grid, ...]
+    """One grid per slice: slices need not be evenly spaced."""
+    magnitude: np.ndarray
+    """Signal, arbitrary units."""
+    stiffness: np.ndarray
+    """kPa."""
+    confidence: np.ndarray
+    """Share, 0 to 1."""
+
+
+def slice_grids(spread_mm: float = 0.0) -> tuple[Grid, ...]:
+    """Four slices around the middle of the liver, 10 mm apart; ``spread_mm`` moves the outer ones away."""
+    return tuple(Grid(*_SLICE, centre_z=z) for z in (-15.0 - spread_mm, -5.0, 5.0, 15.0 + spread_mm))
+
+
+def acquire_elastogram(
+    anatomy: Anatomy,
+    patient: Mapping[str, float],
+    grids: tuple[Grid, ...],
+    shift_z: float,
+    failure: str,
+    rng: np.random.Generator,
+) -> Elastogram:
+    """Measure stiffness: the liver's mean over its confident pixels is ``patient['measured_kpa']``.
+
+    Args:
+        anatomy: the abdomen.
+        patient: ``measured_kpa``, and what ``signal.tissues`` needs.
+        grids: one per slice.
+        shift_z: breathing, mm towards the head.
+        failure: empty, or one of :data:`FAILURES`.
+        rng: source of the noise.
+    """
+
+    def slices(world: np.ndarray) -> np.ndarray:
+        return np.concatenate([signal.sample(world, grid, shift_z) for grid in grids], axis=2)
+
+    table = signal.tissues(patient)
+    values = {n: signal.spoiled_gradient_echo(t, 50, 20, 20, 0.8) for n, t in table.items()}
+    magnitude = signal.rician(slices(anatomy.paint(dict(values))), 0.004, rng)
+    liver = slices(anatomy.fraction("liver"))
+    vessels = slices(anatomy.fraction("vessels"))
+    confidence = _confidence(liver - vessels, failure, rng)
+    confident = (confidence >= 0.95) & (liver > 0.9)
+    grain = _grain(liver.shape, 1.5, rng)
+    grain -= grain[confident].mean() if confident.any() else 0
+    kpa = slices(anatomy.paint(dict(_KPA))) * (1 + 0.25 * _grain(liver.shape, 2.5, rng))
+    own = patient["measured_kpa"] * (1 + 0.10 * grain)
+    stiffness = np.clip(liver * own + (1 - liver) * np.clip(kpa, 0.3, None), 0.1, 19.9)
+    return Elastogram(grids, magnitude, stiffness.astype(np.float32), confidence)
+
+
+def _grain(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> np.ndarray:
+    """Smooth noise within each slice, SD 1."""
+    smooth = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), (sigma, sigma, 0))
+    return smooth / smooth.std()
+
+
+def _confidence(tissue: np.ndarray, failure: str, rng: np.random.Generator) -> np.ndarray:
+    """High in the depth of the liver, low at its edge, at vessels and elsewhere; the planted failure on top."""
+    deep = np.clip(1.6 * ndimage.gaussian_filter(tissue, (1.0, 1.0, 0)) - 0.42, 0, 1)
+    elsewhere = 0.45 + 0.15 * _grain(tissue.shape, 3.0, rng)
+    loss = 0.022 * np.abs(_grain(tissue.shape, 2.5, rng))
+    confidence = np.clip(deep * (0.995 - loss) + (1 - deep) * elsewhere, 0, 0.999)
+    if failure == "no_confident_pixel":
+        confidence = np.minimum(confidence * 0.85, 0.90)
+    if failure == "area_too_small":
+        middle = np.unravel_index(np.argmax(ndimage.gaussian_filter(tissue, (4, 4, 0))), tissue.shape)
+        i, j, k = np.ogrid[: tissue.shape[0], : tissue.shape[1], : tissue.shape[2]]
+        far = ((i - middle[0]) ** 2 + (j - middle[1]) ** 2 > 2.3**2) | (k != middle[2])
+        confidence = np.where(far, np.minimum(confidence, 0.90), confidence)
+    return confidence.astype(np.float32)

@@ -1,0 +1,71 @@
+"""Invented identifiers: names, numbers, hospitals. None belongs to a person."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zlib
+from typing import TYPE_CHECKING, Any
+
+from liverstiff.simulate.dialects import EQUIPMENT, VENDORS
+from liverstiff.simulate.dicom import uid
+
+if TYPE_CHECKING:
+    from liverstiff.config import SimulatedSiteConfig
+    from liverstiff.simulate.site import Visit
+
+_NAMES = {
+    "english": (("ALDERTON", "BRISKWELL", "CORBYNE", "DUNMARSH", "ELVERSON"), ("AVERY", "BLAKE", "CASEY", "DREW", "ELLIS")),
+    "german": (("Müllerstein", "Größberg", "Jäschkow", "Köhlmann", "Süßfeld"), ("Jürgen", "Änne", "Björn", "Käthe", "Sören")),
+    "coded": (("VAN OSTERWIJK", "DE RIETVELDEN", "TEN BRUGGE"), ("JORIS", "MAAIKE", "SANNE", "TEUN")),
+    "plain": (("FAIRLOCK", "GRESHOLM", "HARTWICKE", "INGLEBY"), ("FRANCES", "GEORGE", "HOLLIS", "IVY")),
+}
+_PREFIX = {"english": "A", "german": "", "coded": "C-", "plain": "00"}
+_HOSPITALS = {
+    "english": ("Alder Valley Medical Center", "100 Alder Way, Fairmont"),
+    "german": ("Klinikum Brücktal Süd", "Hügelstraße 7, Brücktal"),
+    "coded": ("Cedarhof Ziekenhuis", "Lindelaan 12, Cedarhof"),
+    "plain": ("Delta General Hospital", "5 Harbour Road, Deltaport"),
+}
+
+
+def identify(site: str, settings: SimulatedSiteConfig, seed: int, visit: Visit, patient: dict[str, Any]) -> dict[str, Any]:
+    """DICOM attributes of patient, study and equipment, by keyword; the same patient keeps name, number and birthday."""
+    style, key = settings.record_style, f"{seed}/{site}"
+    pick = zlib.crc32(f"{key}/{visit.patient}".encode())
+    last, first = _NAMES[style]
+    number = 10_000_000 + (zlib.crc32(key.encode()) + visit.patient * 7_368_787) % 89_999_999
+    birth = visit.date - dt.timedelta(days=int(365.25 * patient["age"]) + (pick % 365 if not visit.repeat else 0))
+    hospital, address = _HOSPITALS[style]
+    study_uid = uid(key, "study", visit.patient, visit.repeat)
+    return {
+        "SpecificCharacterSet": "ISO_IR 192" if style == "german" else "ISO_IR 100",
+        "PatientName": f"{last[pick % len(last)]}^{first[pick // 7 % len(first)]}",
+        "PatientID": f"{_PREFIX[style]}{number}",
+        "PatientBirthDate": birth.strftime("%Y%m%d"),
+        "PatientSex": "M" if patient["male"] else "F",
+        "PatientAge": f"{int(patient['age']):03d}Y",
+        "PatientSize": 1.7,
+        "PatientWeight": round(patient["bmi"] * 1.7**2, 1),
+        "InstitutionName": hospital,
+        "InstitutionAddress": address,
+        "StationName": f"MR{site.upper()}1"[:16],
+        "DeviceSerialNumber": str(40000 + zlib.crc32(site.encode()) % 9999),
+        "ReferringPhysicianName": "REFERRER^ROBIN",
+        "OperatorsName": "OPERATOR^OLLIE",
+        "AccessionNumber": f"ACC{pick % 10**7:07d}{visit.repeat}",
+        "StudyID": str(pick % 100_000),
+        "StudyInstanceUID": study_uid,
+        "FrameOfReferenceUID": uid(study_uid, "frame"),
+        "StudyDate": visit.date.strftime("%Y%m%d"),
+        "StudyTime": f"{8 + pick % 9:02d}{pick % 60:02d}00",
+        "StudyDescription": "MR ABDOMEN WITH ELASTOGRAPHY",
+        "Modality": "MR",
+        "BodyPartExamined": "ABDOMEN",
+        "PatientPosition": "HFS",
+        "PositionReferenceIndicator": "",
+        "Laterality": "",
+        "MagneticFieldStrength": settings.field_t,
+        "ImagingFrequency": round(42.577 * settings.field_t, 3),
+        "ImagedNucleus": "1H",
+        **EQUIPMENT[VENDORS[settings.dialect], settings.field_t],
+    }

@@ -1,0 +1,185 @@
+"""A simulated hospital: a DICOM tree, a health record, and what is true."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from liverstiff import images
+from liverstiff.config import SimulateConfig, SimulatedSiteConfig
+from liverstiff.simulate import anatomy, dialects, scan, signal
+from liverstiff.simulate.dicom import encode_series, uid
+from liverstiff.simulate.elastogram import FAILURES, acquire_elastogram, slice_grids
+from liverstiff.simulate.exam import Acquired, Scanner, exam_series
+from liverstiff.simulate.identity import identify
+from liverstiff.simulate.population import DEVELOPMENT_SITES, SIGNS, SiteModel, draw_patients, measure
+from liverstiff.simulate.record import KEYS, draw_visits, record_row
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One exam of one patient."""
+
+    patient: int
+    """Number of the patient at the site."""
+    repeat: int
+    """0 for the first exam, 1 for the second."""
+    date: dt.date
+    """Day of the exam."""
+
+
+def simulate_site(*, site: str, config: SimulateConfig, tree: Path, record: Path, truth: Path) -> None:
+    """Write one hospital of the simulated cohort; the same config gives the same bytes.
+
+    Args:
+        site: a key of ``config.sites``.
+        config: the section ``simulate``.
+        tree: folder for the DICOM files.
+        record: CSV for the health record.
+        truth: CSV for what is true, by PatientID and StudyInstanceUID; for tests only.
+    """
+    settings = config.sites[site]
+    rows: list[dict[str, Any]] = []
+    labs: list[dict[str, str]] = []
+    for number, visit in enumerate(schedule(site, config)):
+        patient = draw_patient(site, config, visit)
+        exam = acquire_exam(patient, settings, config, generator(config.seed, site, "exam", number))
+        study = identify(site, settings, config.seed, visit, patient)
+        write_exam(Scanner(settings.dialect, settings.field_t), exam, study, settings.layout, Path(tree))
+        rows.append(truth_row(study, exam))
+        labs += lab_rows(settings, study["PatientID"], visit.date, patient, generator(config.seed, site, "labs", number))
+    Path(record).parent.mkdir(parents=True, exist_ok=True)
+    Path(truth).parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(labs).sort_values(list(KEYS[settings.record_style]), kind="stable").to_csv(record, index=False)
+    pd.DataFrame(rows).to_csv(truth, index=False)
+
+
+def simulate_atlases(*, config: SimulateConfig, folder: Path) -> None:
+    """Write ``image_<n>.nii.gz`` (T1w) and ``label_<n>.nii.gz`` (1 liver, 2 spleen), n from 1, of patients of no site."""
+    models = DEVELOPMENT_SITES
+    for n in range(1, config.atlases + 1):
+        rng = generator(config.seed, "atlas", "patient", n)
+        model = models[(n - 1) % len(models)]
+        patient = draw_patients(1, model, rng).iloc[0].to_dict()
+        body = anatomy.build(patient, rng)
+        protocol = dialects.PROTOCOLS[model.vendor, model.field_t]
+        scanned = scan.acquire(body, patient, protocol, scan.Breath(0, 0, 0), rng)
+        label = signal.mask(body, "liver", scan.T1W_GRID).astype(np.uint8)
+        label[signal.mask(body, "spleen", scan.T1W_GRID)] = 2
+        images.save(Path(folder) / f"image_{n}.nii.gz", np.rint(scanned.t1w).astype(np.uint16), scan.T1W_GRID.affine)
+        images.save(Path(folder) / f"label_{n}.nii.gz", label, scan.T1W_GRID.affine)
+
+
+def generator(seed: int, site: str, purpose: str, number: int) -> np.random.Generator:
+    """A generator of its own for every purpose, so that adding a site or an exam changes no other."""
+    return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(f"{site}/{purpose}".encode()), number]))
+
+
+def schedule(site: str, config: SimulateConfig) -> list[Visit]:
+    """Exams of a site in the order of their patients: days spread evenly over the period, some patients twice."""
+    exams = config.sites[site].exams
+    repeats = round(exams * config.repeat_fraction / (1 + config.repeat_fraction))
+    patients = exams - repeats
+    rng = generator(config.seed, site, "schedule", 0)
+    days = (config.last_date - config.first_date).days
+    first = np.floor((rng.permutation(patients) + rng.random(patients)) / patients * days).astype(int)
+    visits = [Visit(k, 0, config.first_date + dt.timedelta(days=int(day))) for k, day in enumerate(first)]
+    for k in np.argsort(first, kind="stable")[:repeats]:
+        later = min(int(first[k]) + int(rng.integers(180, 720)), days)
+        visits.append(Visit(int(k), 1, config.first_date + dt.timedelta(days=later)))
+    return sorted(visits, key=lambda visit: (visit.patient, visit.repeat))
+
+
+def site_model(site: str, settings: SimulatedSiteConfig) -> SiteModel:
+    """The array-level model of a simulated site: that of its vendor and field."""
+    vendor = dialects.VENDORS[settings.dialect]
+    model = next(m for m in DEVELOPMENT_SITES if (m.vendor, m.field_t) == (vendor, settings.field_t))
+    return replace(model, name=site)
+
+
+def draw_patient(site: str, config: SimulateConfig, visit: Visit) -> dict[str, Any]:
+    """The patient of an exam: the same person and signs at a second exam, measured anew."""
+    rng = generator(config.seed, site, "patient", visit.patient)
+    model = site_model(site, config.sites[site])
+    patient: dict[str, Any] = draw_patients(1, model, rng, config.measurement_cv).iloc[0].to_dict()
+    if visit.repeat:
+        again = generator(config.seed, site, "repeat", visit.patient)
+        patient["measured_kpa"] = float(measure(np.array([patient["stiffness_kpa"]]), again, config.measurement_cv)[0])
+    return patient
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """An exam and what was planted in it."""
+
+    acquired: Acquired
+    failure: str
+
+
+def acquire_exam(
+    patient: dict[str, Any], settings: SimulatedSiteConfig, config: SimulateConfig, rng: np.random.Generator
+) -> Simulated:
+    """Build the abdomen and acquire everything; some elastograms fail, some exams lack T2w or DWI."""
+    scanner = Scanner(settings.dialect, settings.field_t)
+    failure = str(rng.choice(FAILURES)) if rng.random() < config.mre_failure_fraction else ""
+    absent = str(rng.choice(("T2w", "DWI"))) if rng.random() < config.missing_sequence_fraction else ""
+    uneven = 3.0 if scanner.vendor == "GE" and rng.random() < 0.3 else 0.0
+    ge_offset = bool(rng.random() < 0.5)
+    body = anatomy.build(patient, rng)
+    breath = scan.Breath.draw(rng)
+    scanned = scan.acquire(body, patient, scanner.protocol, breath, rng)
+    mre = acquire_elastogram(body, patient, slice_grids(uneven), breath.mre, failure, rng)
+    return Simulated(Acquired(body, patient, scanned, mre, absent, ge_offset), failure)
+
+
+def write_exam(scanner: Scanner, exam: Simulated, study: dict[str, Any], layout: str, tree: Path) -> None:
+    """Write the files of one exam."""
+    start = dt.datetime.strptime(study["StudyDate"] + study["StudyTime"], "%Y%m%d%H%M%S")
+    for series in exam_series(scanner, exam.acquired):
+        begun = start + dt.timedelta(minutes=2 + 3 * series.number)
+        times = {key: begun.strftime("%H%M%S") for key in ("SeriesTime", "AcquisitionTime", "ContentTime")}
+        dates = dict.fromkeys(("SeriesDate", "AcquisitionDate", "ContentDate"), study["StudyDate"])
+        paths = file_paths(tree, layout, study, series.number)
+        for data in encode_series(study, replace(series, attributes=series.attributes | times | dates)):
+            path = next(paths)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+
+def file_paths(tree: Path, layout: str, study: dict[str, Any], number: int) -> Iterator[Path]:
+    """Names of a series' files: a folder a series, a folder an exam, or all in one folder without extension."""
+    image = 0
+    while True:
+        image += 1
+        if layout == "series":
+            yield tree / study["PatientID"] / study["StudyDate"] / f"S{number:03d}" / f"IM{image:04d}.dcm"
+        elif layout == "exam":
+            yield tree / f"{study['PatientID']}_{study['StudyDate']}" / f"{number:02d}-{image:04d}.dcm"
+        else:
+            yield tree / f"MR.{uid(study['StudyInstanceUID'], number, image)[5:25]}"
+
+
+def truth_row(study: dict[str, Any], exam: Simulated) -> dict[str, Any]:
+    """What is true of an exam."""
+    patient = exam.acquired.patient
+    row = {"patient_id": study["PatientID"], "study_uid": study["StudyInstanceUID"], "study_date": study["StudyDate"]}
+    row |= {name: patient[name] for name in ("stiffness_kpa", "measured_kpa")}
+    row |= {"failure": exam.failure, "absent": exam.acquired.absent, "ge_offset": exam.acquired.ge_offset}
+    return row | {name: patient[name] for name in ("fibrosis", "inflammation", *SIGNS)}
+
+
+def lab_rows(
+    settings: SimulatedSiteConfig, patient_id: str, date: dt.date, patient: dict[str, Any], rng: np.random.Generator
+) -> list[dict[str, str]]:
+    """Rows of the record around one exam."""
+    return [
+        record_row(settings.record_style, patient_id, (date + dt.timedelta(days=days)).isoformat(), values)
+        for days, values in draw_visits(patient, rng)
+    ]
