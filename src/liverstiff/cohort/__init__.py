@@ -97,9 +97,12 @@ def build_cohort(
     record = pd.concat(
         [read_record(records[site], sites[site].record, site=site, key=secret) for site in sites], ignore_index=True
     )
-    excluded = _exclusions(catalogued, statuses, set(record.patient.dropna()))
+    rows = pd.DataFrame(
+        [vars(row) for folder in statuses for row in read_status(folder)], columns=[*EXCLUSION, "status"]
+    )
+    excluded = _exclusions(catalogued, rows, set(record.patient.dropna()))
     analysable = catalogued[~catalogued.exam.isin(excluded.exam)]
-    values = _stiffness(stiffness, analysable.exam, statuses)
+    values = _stiffness(stiffness, analysable.exam, rows[rows.status == "ok"])
     table = _table(analysable, values, record, sites, pd.Timestamp(temporal_cut), settings)
     counts = flow_counts(catalogued, excluded, table, list(sites))
     for frame, path in ((SCHEMA.validate(table), cohort), (excluded, exclusions), (counts, flow)):
@@ -119,23 +122,18 @@ def _read_exams(exams: Path, linkage: Path) -> pd.DataFrame:
     return table.assign(study_date=table.exam.map(pd.Series(dates.array, index=linked.exam)))
 
 
-def _exclusions(catalogued: pd.DataFrame, statuses: list[Path], known: set[str]) -> pd.DataFrame:
-    """One row per exam that is not analysed: the earliest stage that excluded it."""
-    frames = [catalogued[catalogued.status != "ok"].assign(stage="catalog")[EXCLUSION]]
-    rows = [row for folder in statuses for row in read_status(folder) if not row.ok]
-    frames.append(pd.DataFrame([{name: getattr(row, name) for name in EXCLUSION} for row in rows], columns=EXCLUSION))
+def _exclusions(catalogued: pd.DataFrame, rows: pd.DataFrame, known: set[str]) -> pd.DataFrame:
+    """One row per exam that is not analysed, from the catalog, the status rows of later stages, and the record."""
     here = catalogued.assign(stage="cohort")
     undated = here.study_date.isna()
-    frames.append(
-        here[undated].assign(reason=str(Reason.NO_STUDY_DATE), detail="the exam's headers hold no study date")[
-            EXCLUSION
-        ]
-    )
     absent = ~here.patient.isin(known) & ~undated
-    frames.append(
-        here[absent].assign(reason=str(Reason.NO_RECORD), detail="the patient is not in the site's record")[EXCLUSION]
-    )
-    return earliest(pd.concat(frames, ignore_index=True))
+    frames = [
+        catalogued[catalogued.status != "ok"].assign(stage="catalog"),
+        rows[rows.status != "ok"],
+        here[undated].assign(reason=str(Reason.NO_STUDY_DATE), detail="the exam's headers hold no study date"),
+        here[absent].assign(reason=str(Reason.NO_RECORD), detail="the patient is not in the site's record"),
+    ]
+    return earliest(pd.concat([frame[EXCLUSION] for frame in frames], ignore_index=True))
 
 
 def earliest(excluded: pd.DataFrame) -> pd.DataFrame:
@@ -144,21 +142,16 @@ def earliest(excluded: pd.DataFrame) -> pd.DataFrame:
     return order.drop_duplicates("exam")[EXCLUSION].reset_index(drop=True)
 
 
-def _stiffness(folders: list[Path], exams: pd.Series, statuses: list[Path]) -> pd.Series:
-    """Stiffness in kPa by exam; every analysable exam must have one, and be ok at every stage."""
-    tables = [read_table(folder / "stiffness.csv") for folder in folders]
-    found = pd.concat(
-        [table.set_index("exam").get("stiffness_kpa", pd.Series(dtype=float)) for table in tables]
-        or [pd.Series(dtype=float)]
-    )
-    passed: dict[str, set[str]] = {}
-    for row in (row for folder in statuses for row in read_status(folder) if row.ok):
-        passed.setdefault(row.stage, set()).add(row.exam)
-    for stage, names in {**passed, "elastography": set(found.index)}.items():
-        lost = sorted(set(exams) - names)
+def _stiffness(folders: list[Path], exams: pd.Series, passed: pd.DataFrame) -> pd.Series:
+    """Stiffness in kPa by exam; every analysable exam must have one, and have passed every stage."""
+    tables = [read_table(folder / "stiffness.csv").reindex(columns=["exam", "stiffness_kpa"]) for folder in folders]
+    rows = [row for table in tables for row in table.itertuples(index=False)]
+    found = pd.DataFrame(rows, columns=["exam", "stiffness_kpa"]).set_index("exam").stiffness_kpa.astype(float)
+    for stage, names in [*passed.groupby("stage").exam, ("elastography", found.index)]:
+        lost = sorted(set(exams) - set(names))
         if lost:
             raise AssertionError(f"{len(lost)} exams, e.g. {lost[0]}, are neither excluded nor done at stage {stage}")
-    return found.astype(float)
+    return found
 
 
 def _table(
