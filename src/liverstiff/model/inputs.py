@@ -1,0 +1,203 @@
+"""What the network is given: images conditioned by the liver's own intensities, and standardised numbers of the record.
+
+The scale of T1w, T2w and DWI is each image's own (mean and SD inside the liver), so it needs no fitting and holds for
+a new scanner. The image is not masked: the contrast of liver, spleen and muscle is what is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from liverstiff.errors import DataError
+from liverstiff.model.network import Batch
+from liverstiff.records import CHANNELS, LIVER, read_table
+
+MEASURES = ("liver_ml", "spleen_ml")
+"""Numbers measured on the masks, given to the network as variables beside those of the record."""
+
+SKEWED = frozenset({"ast", "alt", "ggt", "platelets", "bilirubin", "inr", "pdff", *MEASURES})
+"""Variables standardised as log(1 + value)."""
+
+CODES: dict[str, dict[str, float]] = {"sex": {"female": 0.0, "male": 1.0}}
+"""Variables that are words."""
+
+LIVER_SD = 3.0
+"""In-liver standard deviations per unit of a conditioned image."""
+
+LIMIT = 5.0
+"""Conditioned images are clipped here: bright fat and vessels say little and would dominate a patch."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Everything that was estimated on the training part of a fold."""
+
+    value_mean: tuple[float, ...]
+    """Per variable: mean, after the logarithm of a skewed one."""
+    value_sd: tuple[float, ...]
+    """Per variable: standard deviation, 1 where it does not vary."""
+    adc_mean: float
+    """Mean of ADC x 1000 (mm2/s) over the liver voxels of all exams."""
+    adc_sd: float
+    """Its standard deviation."""
+    trained: tuple[bool, ...]
+    """Per channel: at least one training exam has it. A channel never seen is not used."""
+    log_mean: float
+    """Mean of log stiffness (kPa)."""
+    log_sd: float
+    """Standard deviation of log stiffness."""
+    range_kpa: tuple[float, float]
+    """Smallest and largest stiffness."""
+
+
+def training_exams(splits: pd.DataFrame, fold: int) -> pd.DataFrame:
+    """Rows ``exam, patient`` of the cross-validation that a fold's model may see: all but that fold's, by exam."""
+    seen = (splits["partition"] == "cross-validation") & (pd.to_numeric(splits["fold"]) != fold)
+    return splits.loc[seen, ["exam", "patient"]].sort_values("exam", ignore_index=True)
+
+
+def split_sha256(exams: pd.DataFrame) -> str:
+    """Hash of the exams and patients a model was made from, to tell a model from a split it does not belong to."""
+    lines = [f"{row.exam},{row.patient}" for row in exams.itertuples()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def find_exams(packs: Sequence[Path], exams: Sequence[str]) -> pd.DataFrame:
+    """Where exams lie: a row per exam, in the order asked, with ``pack, row``, channels and measures.
+
+    Raises:
+        DataError: for an exam that no shard holds.
+    """
+    tables = [read_table(pack / "table.csv").assign(pack=str(pack)) for pack in packs]
+    table = pd.concat([table for table in tables if len(table)] or tables[:1]).set_index("exam")
+    missing = [exam for exam in exams if exam not in table.index]
+    if missing:
+        raise DataError(
+            f"packs: {len(missing)} of {len(exams)} exams of the split are in no pack table, the first {missing[0]}; "
+            "expected every exam of the cohort; run the stages pack, cohort and split again"
+        )
+    return table.loc[list(exams)]
+
+
+def channels_present(found: pd.DataFrame) -> np.ndarray:
+    """Flags (n, channel)."""
+    return found[list(CHANNELS)].to_numpy(dtype=bool)
+
+
+def raw_values(cohort: pd.DataFrame, found: pd.DataFrame, variables: Sequence[str]) -> np.ndarray:
+    """Numbers (n, variable) of the exams of ``found``, NaN where unknown, log(1 + value) where skewed.
+
+    Args:
+        cohort: indexed by exam.
+        found: result of :func:`find_exams`.
+        variables: columns of either.
+
+    Raises:
+        DataError: for a column that is not there, or a negative value of a skewed variable.
+    """
+    table = pd.concat([cohort.loc[found.index], found[list(MEASURES)]], axis=1)
+    unknown = [name for name in variables if name not in table]
+    if unknown:
+        raise DataError(f"train.record: no column {', '.join(unknown)} in the cohort table; name columns it has")
+    columns = [_numbers(table[name], name) for name in variables]
+    return np.stack(columns, axis=1) if columns else np.empty((len(found), 0))
+
+
+def _numbers(column: pd.Series, name: str) -> np.ndarray:
+    """One variable as float64, NaN where unknown."""
+    if name in CODES:
+        return column.map(CODES[name]).to_numpy(dtype=float)
+    values = column.to_numpy(dtype=float)
+    if name not in SKEWED:
+        return values
+    if (values < 0).any():
+        raise DataError(f"cohort: {name} is {np.nanmin(values):g} in one exam; expected 0 or more; correct the record")
+    return np.log1p(values)
+
+
+def fit_values(values: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and SD of each column over its known values; 0 and 1 for a column nobody knows, SD 1 for a constant."""
+    known = np.isfinite(values)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, values, 0).sum(axis=0) / count
+    sd = np.sqrt(np.where(known, (values - mean) ** 2, 0).sum(axis=0) / count)
+    return tuple(mean.tolist()), tuple(np.where(sd > 1e-9, sd, 1.0).tolist())
+
+
+def fit_adc(found: pd.DataFrame) -> tuple[float, float]:
+    """Mean and SD of ADC x 1000 over the liver voxels of all exams that have it; 0 and 1 when none has."""
+    sums = np.zeros(3)
+    for _, images, masks in _each(found[found["ADC"].astype(bool)]):
+        adc = images[CHANNELS.index("ADC")][masks == LIVER].astype(np.float64)
+        sums += (adc.size, adc.sum(), (adc**2).sum())
+    if not sums[0]:
+        return 0.0, 1.0
+    mean, square = sums[1] / sums[0], sums[2] / sums[0]
+    return float(mean), float(np.sqrt(max(square - mean**2, 1e-12)))
+
+
+def condition(images: np.ndarray, liver: np.ndarray, present: np.ndarray, fitted: Fitted) -> np.ndarray:
+    """One exam as the network sees it: T1w, T2w, DWI in in-liver SD / 3 about the liver's mean, ADC in the fold's SD.
+
+    Args:
+        images: (channel, x, y, z), ADC x 1000.
+        liver: (x, y, z), True in the liver.
+        present: (channel,).
+        fitted: constants of the fold.
+
+    Returns:
+        float32 (channel, x, y, z), 0 in an absent channel.
+
+    Raises:
+        ValueError: where a channel that is present cannot be scaled.
+    """
+    conditioned = np.zeros(images.shape, dtype=np.float32)
+    for channel in np.flatnonzero(present):
+        voxels = images[channel].astype(np.float32)
+        inside = voxels[liver].astype(np.float64)
+        name = CHANNELS[channel]
+        if not (inside.size and np.isfinite(voxels).all() and inside.std() > 0):
+            raise ValueError(f"{name} is constant or not finite inside the liver")
+        mean, sd = (fitted.adc_mean, fitted.adc_sd) if name == "ADC" else (inside.mean(), inside.std())
+        conditioned[channel] = np.clip((voxels - mean) / (LIVER_SD * sd), -LIMIT, LIMIT)
+    return conditioned
+
+
+def read_batch(found: pd.DataFrame, values: np.ndarray, fitted: Fitted) -> Batch:
+    """The exams of ``found`` as tensors on the CPU, images as float16; only their rows of the packs are read.
+
+    Raises:
+        DataError: for an exam without a usable channel, or whose image cannot be scaled.
+    """
+    present = channels_present(found) & np.array(fitted.trained)
+    if not present.any(axis=1).all():
+        exam = found.index[~present.any(axis=1)][0]
+        raise DataError(
+            f"packs: exam {exam} has none of {', '.join(CHANNELS)}; expected one; exclude it in the catalog"
+        )
+    images, masks = [], []
+    for (exam, voxels, mask), channels in zip(_each(found), present, strict=True):
+        try:
+            conditioned = condition(voxels, mask == LIVER, channels, fitted)
+        except ValueError as error:
+            raise DataError(f"packs: exam {exam}: {error}; expected tissue contrast; look at its images") from None
+        images.append(torch.from_numpy(conditioned).half())
+        masks.append(torch.from_numpy(np.array(mask)))
+    known = np.isfinite(values)
+    scaled = np.where(known, (values - fitted.value_mean) / fitted.value_sd, 0.0).astype(np.float32)
+    flags = torch.from_numpy(present), torch.from_numpy(scaled), torch.from_numpy(known)
+    return Batch(torch.stack(images), torch.stack(masks), *flags)
+
+
+def _each(found: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Exam, images (channel, x, y, z) and mask (x, y, z), mapped into memory: no other row of a pack is read."""
+    for exam, pack, row in zip(found.index, found["pack"], found["row"], strict=True):
+        images, masks = (np.load(Path(pack) / name, mmap_mode="r") for name in ("images.npy", "masks.npy"))
+        yield exam, images[int(row)], masks[int(row)]

@@ -1,0 +1,91 @@
+"""A fold's model on disk: weights as safetensors, everything else as JSON. Nothing is pickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors.torch import load, save
+
+from liverstiff.errors import ConfigError, DataError
+from liverstiff.model.inputs import Fitted
+from liverstiff.model.network import ModelConfig, StiffnessNet
+
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a fold's weights are and how they came about."""
+
+    fold: int
+    """The fold the model never saw."""
+    architecture: ModelConfig
+    """How the network is built."""
+    fitted: Fitted
+    """What was estimated on the training exams beside the weights."""
+    smearing: float
+    """Factor from exp(mean of log stiffness) to mean stiffness."""
+    settings: dict[str, object]
+    """The config section ``train``."""
+    seed: int
+    """Seed of the weights and of the augmentation."""
+    training_exams: int
+    """Exams the weights were fitted on."""
+    validation_exams: int
+    """Exams that chose the epoch, of other patients."""
+    epoch: int
+    """Epoch whose weights are kept, from 1."""
+    split_sha256: str
+    """Hash of the exams and patients outside the fold."""
+    weights_sha256: str
+    """Hash of the file of weights."""
+    versions: dict[str, str]
+    """Libraries that made it."""
+
+
+def weight_bytes(network: StiffnessNet) -> bytes:
+    """The weights as the bytes of a safetensors file."""
+    return save({name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()})
+
+
+def save_model(weights: bytes, described: Description, model: Path, description: Path) -> None:
+    """Write the weights and their description."""
+    model.parent.mkdir(parents=True, exist_ok=True)
+    model.write_bytes(weights)
+    description.write_text(json.dumps(asdict(described), indent=2, sort_keys=True) + "\n")
+
+
+def load_model(folder: Path) -> tuple[StiffnessNet, Description]:
+    """The network of a fold's folder, ready to predict, and its description.
+
+    Raises:
+        DataError: when the description cannot be read or the weights are not those it describes.
+    """
+    try:
+        described = TypeAdapter(Description).validate_json((folder / DESCRIPTION).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DataError(
+            f"{folder / DESCRIPTION}: {str(error).splitlines()[0]}; expected a model; train it again"
+        ) from None
+    weights = (folder / WEIGHTS).read_bytes()
+    if hashlib.sha256(weights).hexdigest() != described.weights_sha256:
+        raise DataError(f"{folder / WEIGHTS}: not the weights {DESCRIPTION} describes; train the fold again")
+    network = StiffnessNet(described.architecture)
+    network.load_state_dict(load(weights))
+    return network.eval(), described
+
+
+def choose_device(name: str, key: str) -> torch.device:
+    """The device the config asks for.
+
+    Raises:
+        ConfigError: when it is not there; no other device is taken instead.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"{key}: got 'cuda', but torch finds no CUDA device; run on a GPU machine or set it to cpu")
+    return torch.device(name)

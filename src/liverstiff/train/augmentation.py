@@ -1,0 +1,63 @@
+"""Random changes of a whole batch at once, such as scanners and positioning make. Left and right are never swapped."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+from liverstiff.model import Batch
+from liverstiff.records import CHANNELS, SEQUENCES
+
+STRETCH = 0.06
+"""Largest entry added to the affine matrix: scale, shear and rotation of about 3 degrees."""
+
+SHIFT = 0.10
+"""Largest shift, in half lengths of the grid."""
+
+GAIN, RAMP, NOISE = 0.10, 0.10, 0.10
+"""SD of the log gain, of a linear ramp across the grid, of the noise, in units of a conditioned image."""
+
+CHANNELS_OF = torch.tensor([[name == c or (name == "DWI" and c == "ADC") for c in CHANNELS] for name in SEQUENCES])
+"""(sequence, channel): True where the channel comes from the sequence."""
+
+
+def augment(batch: Batch, drop_sequence: float) -> Batch:
+    """The batch moved and bent a little, with other intensities and with sequences dropped; drawn from torch's seed."""
+    images, masks = move(batch.images, batch.masks)
+    present = drop(batch.present, drop_sequence)
+    return batch._replace(images=shade(images), masks=masks, present=present)
+
+
+def move(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """A small affine per exam of (n, c, x, y, z) images, linear, and their (n, x, y, z) masks, nearest."""
+    n = len(images)
+    bend = STRETCH * (2 * torch.rand(n, 3, 3, device=images.device) - 1)
+    shift = SHIFT * (2 * torch.rand(n, 3, 1, device=images.device) - 1)
+    matrix = torch.cat([torch.eye(3, device=images.device) + bend, shift], dim=2)  # (n, 3, 4)
+    grid = affine_grid(matrix, list(images.shape), align_corners=False)  # (n, x, y, z, 3)
+    moved = grid_sample(images, grid, padding_mode="border", align_corners=False)
+    labels = grid_sample(masks[:, None].to(images.dtype), grid, mode="nearest", align_corners=False)
+    return moved, labels[:, 0].to(masks.dtype)
+
+
+def shade(images: Tensor) -> Tensor:
+    """Gain, ramp and noise on every channel but ADC, which is physical and gets noise only."""
+    n, c = images.shape[:2]
+    free = torch.tensor([name != "ADC" for name in CHANNELS], device=images.device).view(1, c, 1, 1, 1)
+    gain = torch.exp(GAIN * torch.randn(n, c, 1, 1, 1, device=images.device))
+    ramp = torch.zeros(n, c, 1, 1, 1, device=images.device)
+    for axis in (2, 3, 4):
+        line = torch.linspace(-1, 1, images.shape[axis], device=images.device)
+        slope = RAMP * torch.randn(n, c, 1, 1, 1, device=images.device)
+        ramp = ramp + slope * line.view([-1 if a == axis else 1 for a in range(5)])
+    return torch.where(free, images * gain + ramp, images) + NOISE * torch.randn_like(images)
+
+
+def drop(present: Tensor, probability: float) -> Tensor:
+    """Flags (n, channel) with, by chance, one sequence of an exam marked absent, never its only one."""
+    channels_of = CHANNELS_OF.to(present.device)
+    acquired = (present[:, None] & channels_of).any(dim=2)  # (n, sequence)
+    chosen = torch.where(acquired, torch.rand(acquired.shape, device=present.device), -1.0).argmax(dim=1)  # (n,)
+    dropped = (torch.rand(len(present), device=present.device) < probability) & (acquired.sum(dim=1) > 1)
+    return present & ~(channels_of[chosen] & dropped[:, None])

@@ -1,0 +1,236 @@
+"""One fold's model: everything it is fitted on comes from the other folds' patients."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from liverstiff import __version__
+from liverstiff.config import TrainConfig
+from liverstiff.errors import DataError
+from liverstiff.model import (
+    MEASURES,
+    Batch,
+    Description,
+    Fitted,
+    ModelConfig,
+    StiffnessNet,
+    channels_present,
+    choose_device,
+    find_exams,
+    fit_adc,
+    fit_values,
+    raw_values,
+    read_batch,
+    save_model,
+    split_sha256,
+    training_exams,
+    weight_bytes,
+)
+from liverstiff.records import CHANNELS, read_table
+from liverstiff.train.learning import Material, learn, predict_log
+
+MIN_EXAMS = 8
+"""Fewer training exams than this are refused."""
+
+
+def train_fold(
+    *,
+    packs: list[Path],
+    cohort: Path,
+    splits: Path,
+    fold: int,
+    model: Path,
+    description: Path,
+    history: Path,
+    checkpoint: Path,
+    settings: TrainConfig,
+    threads: int | None = None,
+) -> None:
+    """Fit the model of one fold on the cross-validation exams of all others.
+
+    Rows of the fold, of the temporal and of the external test are not read: neither image, record nor stiffness.
+
+    Args:
+        packs: shard folders of the stage pack.
+        cohort: ``cohort.csv``.
+        splits: ``splits.csv``.
+        fold: the fold to leave out.
+        model: weights to write, safetensors.
+        description: JSON to write: architecture, everything fitted, seed, hash of the split, versions.
+        history: CSV to write, a row per epoch.
+        checkpoint: file that lives only while training is unfinished.
+        settings: config section ``train``.
+        threads: CPU threads; ``settings.threads`` if not given. Sums, and so bytes, depend on it.
+
+    Raises:
+        ConfigError: for a device that is not there, or a shape that patch or heads do not divide.
+        DataError: for too few exams or patients, an exam without image or pack, a loss that is not finite.
+    """
+    device = choose_device(settings.device, "train.device")
+    _repeatable(threads or settings.threads)
+    exams = training_exams(read_table(splits), fold)
+    prepared = prepare(exams, read_table(cohort).set_index("exam"), packs, settings, fold)
+    torch.manual_seed(settings.seed)
+    network = StiffnessNet(_architecture(settings, prepared.batch)).to(device)
+    material = prepared.on(device)
+    progress = learn(network, material, prepared.fitted, settings, checkpoint, prepared.fingerprint(settings))
+    weights = weight_bytes(network)
+    described = Description(
+        fold=fold,
+        architecture=network.config,
+        fitted=prepared.fitted,
+        smearing=_smearing(network, material, prepared.fitted, settings.batch),
+        settings=settings.model_dump(mode="json"),
+        seed=settings.seed,
+        training_exams=len(material.training),
+        validation_exams=len(material.validation),
+        epoch=progress.best_epoch.epoch,
+        split_sha256=split_sha256(exams),
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+        versions={"liverstiff": __version__, "torch": str(torch.__version__)},
+    )
+    save_model(weights, described, model, description)
+    pd.DataFrame([asdict(row) for row in progress.history]).to_csv(history, index=False)
+    checkpoint.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The exams outside a fold, read and scaled."""
+
+    batch: Batch
+    """Every one of them, on the CPU."""
+    stiffness: np.ndarray
+    """(n,), kPa."""
+    validation: np.ndarray
+    """(n,), True for the inner validation."""
+    fitted: Fitted
+    """Scales from the others."""
+
+    def on(self, device: torch.device) -> Material:
+        """What the loop needs, on the device."""
+        return Material(
+            self.batch.to(device),
+            torch.tensor(np.log(self.stiffness), dtype=torch.float32, device=device),
+            torch.from_numpy(np.flatnonzero(~self.validation)).to(device),
+            torch.from_numpy(np.flatnonzero(self.validation)).to(device),
+        )
+
+    def fingerprint(self, settings: TrainConfig) -> str:
+        """What the weights depend on: settings, scales, exams, code, library."""
+        plain = [settings.model_dump(mode="json"), asdict(self.fitted), str(torch.__version__)]
+        digest = hashlib.sha256(json.dumps(plain).encode())
+        for array in (self.stiffness, self.validation, *(tensor.numpy() for tensor in self.batch)):
+            digest.update(np.ascontiguousarray(array).data)
+        package = Path(__file__).parents[1]
+        for path in sorted([*package.glob("train/*.py"), *package.glob("model/*.py")]):
+            digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+
+def prepare(exams: pd.DataFrame, cohort: pd.DataFrame, packs: list[Path], settings: TrainConfig, fold: int) -> Prepared:
+    """Read the exams of ``training_exams`` and fit the scales on those that are not in the inner validation.
+
+    Raises:
+        DataError: as :func:`train_fold`.
+    """
+    missing = exams.loc[~exams["exam"].isin(cohort.index), "exam"]
+    if len(missing):
+        raise DataError(
+            f"splits: {len(missing)} training exams of fold {fold} are not in the cohort table, the first "
+            f"{missing.iloc[0]}; run the stage split again"
+        )
+    stiffness = cohort.loc[exams["exam"], "stiffness_kpa"].to_numpy(dtype=float)
+    validation = inner_validation(exams["patient"], stiffness, settings.inner_validation, settings.seed)
+    training = int((~validation).sum())
+    if training < MIN_EXAMS:
+        raise DataError(
+            f"splits: {training} training exams outside fold {fold} and its inner validation of "
+            f"{len(exams) - training}; expected {MIN_EXAMS} or more; add exams"
+        )
+    found = find_exams(packs, exams["exam"].tolist())
+    values = raw_values(cohort, found, (*settings.record, *MEASURES))
+    fitted = fit(found[~validation], values[~validation], stiffness[~validation])
+    return Prepared(read_batch(found, values, fitted), stiffness, validation, fitted)
+
+
+def inner_validation(patients: pd.Series, stiffness: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Which exams choose the epoch: a share of the patients, one drawn from each band of equally many by stiffness.
+
+    Args:
+        patients: (n,), patient of each exam.
+        stiffness: (n,), kPa.
+        share: share of the patients; at least one of them.
+        seed: of the draw.
+
+    Returns:
+        (n,), True for the inner validation. All exams of a patient are on the same side.
+    """
+    highest = pd.Series(stiffness, index=patients.to_numpy()).groupby(level=0).max()
+    ordered = highest.sort_index().sort_values(kind="stable").index.to_numpy()
+    bands = np.array_split(ordered, max(1, round(share * len(ordered)))) if len(ordered) else []
+    generator = np.random.default_rng(seed)
+    drawn = [generator.choice(band) for band in bands]
+    return np.isin(patients.to_numpy(dtype=str), drawn)
+
+
+def fit(found: pd.DataFrame, values: np.ndarray, stiffness: np.ndarray) -> Fitted:
+    """Scales of images, variables and target from the training exams alone."""
+    value_mean, value_sd = fit_values(values)
+    adc_mean, adc_sd = fit_adc(found)
+    log_kpa = np.log(stiffness)
+    present = channels_present(found)
+    return Fitted(
+        value_mean=value_mean,
+        value_sd=value_sd,
+        adc_mean=adc_mean,
+        adc_sd=adc_sd,
+        trained=tuple(bool(column.any()) for column in present.T),
+        log_mean=float(log_kpa.mean()),
+        log_sd=float(max(log_kpa.std(), 1e-6)),
+        range_kpa=(float(stiffness.min()), float(stiffness.max())),
+    )
+
+
+def smearing_factor(residual: np.ndarray) -> float:
+    """Mean of exp(residual) for residuals of log stiffness, centred (Duan, J Am Stat Assoc 1983;78:605-610).
+
+    Centred, since a few validation exams tell the variance of log stiffness better than a shift of it.
+    """
+    return float(np.exp(residual - residual.mean()).mean())
+
+
+def _smearing(network: StiffnessNet, material: Material, fitted: Fitted, size: int) -> float:
+    """The factor on the inner validation."""
+    mean, _ = predict_log(network, material.exams, material.validation, fitted, size)
+    return smearing_factor((material.log_kpa[material.validation] - mean).cpu().numpy().astype(np.float64))
+
+
+def _repeatable(threads: int) -> None:
+    """Same seed, same bytes."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # asked for by cuBLAS, read at its first use
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+
+
+def _architecture(settings: TrainConfig, batch: Batch) -> ModelConfig:
+    """The network for images of this shape."""
+    x, y, z = batch.images.shape[2:]
+    return ModelConfig(
+        shape=(x, y, z),
+        patch=settings.patch,
+        variables=(*settings.record, *MEASURES),
+        width=settings.width,
+        depth=settings.depth,
+        heads=settings.heads,
+        dropout=settings.dropout,
+        channels=CHANNELS,
+    )

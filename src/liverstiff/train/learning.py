@@ -1,0 +1,146 @@
+"""The loop: one network fitted to the training exams, stopped by the inner validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from liverstiff.config import TrainConfig
+from liverstiff.errors import DataError
+from liverstiff.model import Batch, Fitted, StiffnessNet
+from liverstiff.train import checkpoint as checkpoints
+from liverstiff.train.augmentation import augment
+from liverstiff.train.checkpoint import Epoch, Progress
+
+BETA = 0.5
+"""Exponent of the spread in the loss: 0 is the Gaussian likelihood, 1 gives the mean the gradient of squared error."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a fold learns from."""
+
+    exams: Batch
+    """Every exam outside the fold, on the device."""
+    log_kpa: Tensor
+    """(n,), log of the measured stiffness."""
+    training: Tensor
+    """Rows of the exams the weights are fitted on."""
+    validation: Tensor
+    """Rows of the exams that choose the epoch, of other patients."""
+
+
+def learn(
+    network: StiffnessNet,
+    material: Material,
+    fitted: Fitted,
+    settings: TrainConfig,
+    checkpoint: Path,
+    fingerprint: str,
+    after_epoch: Callable[[Epoch], None] = lambda row: None,
+) -> Progress:
+    """Fit ``network`` in place; it ends with the weights of the best epoch.
+
+    Order, augmentation and dropout are drawn from a seed of the epoch's own, so a resumed run draws the same.
+
+    Args:
+        network: on the device.
+        material: exams and reference.
+        fitted: scale of the target.
+        settings: config section ``train``.
+        checkpoint: file that is written after each epoch.
+        fingerprint: what the checkpoint was made from; another one is not resumed.
+        after_epoch: called once an epoch is on disk.
+
+    Raises:
+        DataError: when the loss is not finite.
+    """
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay)
+    progress = checkpoints.resume(checkpoint, fingerprint, network, optimizer)
+    for epoch in range(len(progress.history), settings.epochs):
+        if progress.waited >= settings.patience:
+            break
+        torch.manual_seed(settings.seed * 100_003 + epoch)
+        train_loss = _train_epoch(network, optimizer, material, fitted, settings, epoch)
+        loss, error = validate(network, material, fitted, settings.batch)
+        if not (math.isfinite(train_loss) and math.isfinite(loss)):
+            raise DataError(f"train: the loss is not finite in epoch {epoch + 1}; lower train.learning_rate")
+        progress.history.append(Epoch(epoch + 1, train_loss, loss, error, optimizer.param_groups[0]["lr"]))
+        if progress.best_epoch.epoch == epoch + 1:
+            progress.best = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        checkpoints.write(checkpoint, fingerprint, network, optimizer, progress)
+        print(f"train: epoch {epoch + 1}/{settings.epochs}, loss {train_loss:.3f}, validation {loss:.3f}", flush=True)
+        after_epoch(progress.history[-1])
+    network.load_state_dict(progress.best)
+    return progress
+
+
+def _train_epoch(
+    network: StiffnessNet,
+    optimizer: torch.optim.Optimizer,
+    material: Material,
+    fitted: Fitted,
+    settings: TrainConfig,
+    epoch: int,
+) -> float:
+    """One pass over the training exams; the mean negative log likelihood."""
+    network.train()
+    target = standardise(material.log_kpa, fitted)
+    order = material.training[torch.randperm(len(material.training)).to(material.training.device)]
+    batches = order.split(settings.batch)
+    total = 0.0
+    for step, rows in enumerate(batches, start=epoch * len(batches)):
+        rate = learning_rate(step, settings.epochs * len(batches), settings.warmup) * settings.learning_rate
+        optimizer.param_groups[0]["lr"] = rate
+        mean, spread = network(augment(material.exams.of(rows), settings.drop_sequence))
+        loss = negative_log_likelihood(mean, spread, target[rows])
+        optimizer.zero_grad()
+        (loss * spread.detach() ** (2 * BETA)).mean().backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        total += loss.detach().sum().item()
+    return total / len(order)
+
+
+def negative_log_likelihood(mean: Tensor, spread: Tensor, target: Tensor) -> Tensor:
+    """Of a normal distribution, per exam, without its constant.
+
+    Times spread to the power 2 x BETA it is the loss of Seitzer et al., On the pitfalls of heteroscedastic
+    uncertainty estimation, ICLR 2022: otherwise an exam that is fitted badly is called noise and no longer learnt from.
+    """
+    return spread.log() + 0.5 * ((target - mean) / spread) ** 2
+
+
+def learning_rate(step: int, steps: int, warmup: float) -> float:
+    """Share of the full step size: a straight line up over the share ``warmup`` of all steps, then half a cosine."""
+    rise = warmup * steps
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / (steps - rise)))
+
+
+def standardise(log_kpa: Tensor, fitted: Fitted) -> Tensor:
+    """Log stiffness in SD about the mean of the fold."""
+    return (log_kpa - fitted.log_mean) / fitted.log_sd
+
+
+@torch.no_grad()
+def predict_log(network: StiffnessNet, exams: Batch, rows: Tensor, fitted: Fitted, size: int) -> tuple[Tensor, Tensor]:
+    """Mean and spread of log stiffness (kPa) of the exams at ``rows``, (n,) each."""
+    network.eval()
+    parts = [network(exams.of(part)) for part in rows.split(size)]
+    mean, spread = (torch.cat(column) for column in zip(*parts, strict=True))
+    return fitted.log_mean + fitted.log_sd * mean, fitted.log_sd * spread
+
+
+def validate(network: StiffnessNet, material: Material, fitted: Fitted, size: int) -> tuple[float, float]:
+    """Negative log likelihood (in SD of log stiffness) and mean absolute error (kPa) on the inner validation."""
+    mean, spread = predict_log(network, material.exams, material.validation, fitted, size)
+    truth = material.log_kpa[material.validation]
+    loss = negative_log_likelihood(mean / fitted.log_sd, spread / fitted.log_sd, truth / fitted.log_sd)
+    return loss.mean().item(), (mean.exp() - truth.exp()).abs().mean().item()

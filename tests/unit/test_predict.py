@@ -1,0 +1,213 @@
+"""Stage predict: out-of-fold estimates that have learnt something, intervals that hold what they promise."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from made_packs import SETTINGS, Study, make_study, write_tables
+
+from liverstiff import predict
+from liverstiff.config import PredictConfig
+from liverstiff.errors import ConfigError, DataError
+from liverstiff.predict import COLUMNS, conformal_quantile, cross_intervals, flags_of, predict_partition, sequences_of
+from liverstiff.train import train_fold
+
+FOLDS = 2
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Study:
+    """A study with a model per fold."""
+    made = make_study(tmp_path_factory.mktemp("study"), exams=120, folds=FOLDS)
+    settings = SETTINGS.model_copy(update={"epochs": 60})
+    for fold in range(FOLDS):
+        train_fold(**made.inputs, **made.outputs(fold), fold=fold, settings=settings)
+    return made
+
+
+def run(study: Study, partition: str, calibration=None, **changes) -> pd.DataFrame:
+    """Predict a partition and read what was written."""
+    arguments = study.inputs | {
+        "models": [study.outputs(fold)["model"].parent for fold in range(FOLDS)],
+        "partition": partition,
+        "calibration": calibration,
+        "predictions": study.folder / f"{partition}.csv",
+        "settings": PredictConfig(),
+    }
+    predict_partition(**(arguments | changes))
+    return pd.read_csv(arguments["predictions"], dtype={"fold": str}, keep_default_na=False, na_values={"low": ""})
+
+
+@pytest.fixture(scope="module")
+def crossed(study) -> pd.DataFrame:
+    return run(study, "cross-validation")
+
+
+def truth(study: Study, table: pd.DataFrame) -> np.ndarray:
+    return study.exams.set_index("exam").loc[table["exam"], "stiffness_kpa"].to_numpy()
+
+
+def test_out_of_fold_estimates_beat_the_mean(study, crossed):
+    stiffness = truth(study, crossed)
+    assert list(crossed) == list(COLUMNS)
+    assert len(crossed) == 80
+    error = np.abs(crossed["kpa"] - stiffness).mean()
+    assert error < 0.6 * np.abs(stiffness - stiffness.mean()).mean()
+    assert np.corrcoef(crossed["kpa"], stiffness)[0, 1] > 0.8
+
+
+def test_images_are_used(study, crossed, monkeypatch):
+    read = predict.read_batch
+
+    def swapped(*args):
+        batch = read(*args)
+        return batch._replace(images=batch.images.flip(0), masks=batch.masks.flip(0), present=batch.present.flip(0))
+
+    monkeypatch.setattr(predict, "read_batch", swapped)
+    changed = run(study, "cross-validation")["kpa"] - crossed["kpa"]
+    run_again = monkeypatch.undo() or run(study, "cross-validation")
+    assert changed.std() > 0.5 * crossed["kpa"].std()
+    pd.testing.assert_frame_equal(run_again, crossed)
+
+
+def test_each_exam_is_estimated_by_its_own_fold(study, crossed):
+    folds = study.exams.set_index("exam").loc[crossed["exam"], "fold"].astype(str)
+    assert crossed["fold"].tolist() == folds.tolist()
+
+
+def test_held_out_partitions_are_means_over_folds(study, crossed, tmp_path):
+    held_out = run(study, "temporal", study.folder / "cross-validation.csv")
+    assert set(held_out["fold"]) == {"ensemble"}
+    source = predict.Source(study.inputs["packs"], pd.read_csv(study.inputs["cohort"]).set_index("exam"))
+    by_fold = [
+        predict.estimate(*predict.load_model(study.outputs(fold)["model"].parent), held_out["exam"].tolist(), source)
+        for fold in range(FOLDS)
+    ]
+    assert held_out["kpa"].to_numpy() == pytest.approx(np.mean([kpa for kpa, _ in by_fold], axis=0), rel=1e-5)
+    scores = np.abs(np.log(truth(study, crossed) / crossed["kpa"])) / crossed["spread"]
+    factor = np.exp(np.sort(scores)[73 - 1] * held_out["spread"])  # 80 residuals: ceil(81 x 0.9) = 73
+    assert held_out["high"].to_numpy() == pytest.approx(held_out["kpa"] * factor, rel=1e-4)
+    assert held_out["low"].to_numpy() == pytest.approx(held_out["kpa"] / factor, rel=1e-4)
+
+
+def test_intervals_cover_about_what_they_promise(study, crossed):
+    stiffness = truth(study, crossed)
+    inside = (crossed["low"] <= stiffness) & (stiffness <= crossed["high"])
+    assert 0.8 <= inside.mean() <= 1.0
+
+
+def test_stiffness_of_a_held_out_exam_does_not_touch_its_estimate(study):
+    before = run(study, "external", study.folder / "cross-validation.csv")
+    table = study.exams
+    kept = table["stiffness_kpa"].copy()
+    table.loc[table["partition"] == "external", "stiffness_kpa"] = 1e6
+    write_tables(study)
+    after = run(study, "external", study.folder / "cross-validation.csv")
+    table["stiffness_kpa"] = kept
+    write_tables(study)
+    pd.testing.assert_frame_equal(before, after)
+
+
+def test_sequences_and_flags(study, crossed):
+    shard = pd.concat([pd.read_csv(study.folder / name / "table.csv") for name in ("shard-0000", "shard-0001")])
+    table = crossed.merge(shard, on="exam")
+    assert (table.loc[~table["T2w"] & table["DWI"], "sequences"] == "T1w+DWI").all()
+    without = table.loc[table["T2w"] & ~table["DWI"]]
+    assert len(without)
+    assert (without["sequences"] == "T1w+T2w").all()
+    assert without["flags"].str.startswith("missing_DWI;missing_ADC").all()
+
+
+def test_partition_without_exams_is_a_header(study):
+    table = study.exams
+    kept = table["partition"].copy()
+    table.loc[table["partition"] == "external", "partition"] = "excluded"
+    write_tables(study)
+    assert run(study, "external").empty
+    table["partition"] = kept
+    write_tables(study)
+    assert (study.folder / "external.csv").read_text().strip() == ",".join(COLUMNS)
+
+
+def test_models_of_another_split_are_refused(study):
+    models = [study.outputs(fold)["model"].parent for fold in (1, 0)]
+    with pytest.raises(DataError, match="model 0 is of fold 1"):
+        run(study, "cross-validation", models=models)
+    table = study.exams
+    kept = table["fold"].copy()
+    table.loc[:1, "fold"] = 1 - table.loc[:1, "fold"]
+    write_tables(study)
+    with pytest.raises(DataError, match="another split"):
+        run(study, "cross-validation")
+    table["fold"] = kept
+    write_tables(study)
+
+
+@pytest.mark.parametrize(
+    ("partition", "changes", "error", "words"),
+    [
+        ("temporal", {}, DataError, "calibration: none given for temporal"),
+        ("training", {}, ConfigError, "partition: got 'training'"),
+        ("temporal", {"settings": PredictConfig(device="cuda")}, ConfigError, "predict.device: got 'cuda'"),
+    ],
+)
+def test_expected_errors(study, monkeypatch, partition, changes, error, words):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(error, match=words):
+        run(study, partition, **changes)
+
+
+def test_conformal_quantile_by_hand():
+    scores = np.arange(1.0, 20.0)[::-1]
+    assert conformal_quantile(scores, 0.90) == 18  # ceil(20 x 0.9) = 18, not 19 by rounding
+    assert conformal_quantile(scores[:9], 0.90) == 19  # 9 residuals: the largest
+    assert conformal_quantile(scores[:8], 0.90) == np.inf
+    assert conformal_quantile(np.array([]), 0.5) == np.inf
+
+
+def test_conformal_quantile_covers():
+    rng = np.random.default_rng(0)
+    scores = rng.exponential(size=(4000, 31))
+    covered = [row[0] <= conformal_quantile(row[1:], 0.8) for row in scores]
+    assert np.mean(covered) == pytest.approx(25 / 31, abs=0.02)  # ceil(31 x 0.8) = 25 of 31
+
+
+def test_an_exam_gets_its_interval_from_the_other_folds():
+    table = pd.DataFrame(
+        {
+            "exam": ["e1", "e2", "e3", "e4"],
+            "fold": ["0", "0", "1", "1"],
+            "kpa": [1.0, 1.0, 1.0, 1.0],
+            "spread": [1.0, 1.0, 1.0, 0.5],
+            "flags": ["", "", "", "missing_T2w"],
+        }
+    )
+    stiffness = pd.Series(np.exp([0.1, 0.2, 1.0, 0.5]), index=table["exam"])
+    got = cross_intervals(table, stiffness, 0.5)  # of two residuals the ceil(3 x 0.5) = 2nd
+    assert got["high"].to_numpy() == pytest.approx(np.exp([1.0, 1.0, 0.2, 0.1]))
+    assert got["low"].to_numpy() == pytest.approx(np.exp([-1.0, -1.0, -0.2, -0.1]))
+    none = cross_intervals(table, stiffness, 0.9)
+    assert none[["low", "high"]].isna().all(axis=None)
+    assert none["flags"].tolist() == ["interval_unavailable"] * 3 + ["missing_T2w;interval_unavailable"]
+
+
+def test_words_for_channels():
+    assert sequences_of(np.array([True, False, False, True])) == "T1w+DWI"
+    assert flags_of(np.array([True, False, True, True]), in_range=False) == "missing_T2w;out_of_range"
+    assert flags_of(np.ones(4, bool), in_range=True) == ""
+
+
+def test_estimate_outside_the_training_range_is_flagged(study):
+    path = study.outputs(0)["description"]
+    kept = path.read_text()
+    described = json.loads(kept)
+    described["fitted"]["range_kpa"] = [2.0, 2.5]
+    path.write_text(json.dumps(described))
+    table = run(study, "cross-validation")
+    path.write_text(kept)
+    first = table[table["fold"] == "0"]
+    outside = ~first["kpa"].between(2.0, 2.5)
+    assert outside.any()
+    assert (first["flags"].str.contains("out_of_range") == outside).all()
