@@ -1,0 +1,173 @@
+"""Series split by header into stacks (one kind of image on one grid), and stacks into volumes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+from liverstiff.dicom.frames import Frame
+
+DIFFUSION_B = 10.0
+"""A series with a b-value above this (s/mm2) is diffusion; scanners write up to 1.25 for b = 0."""
+
+DIFFUSION_MAPS = frozenset({"ADC", "EADC", "FA", "EXP", "EXPONENTIAL", "TRACEW", "TENSOR", "COLFA", "B0"})
+"""Image-type values that make a map, or a trace image, out of a diffusion series."""
+
+POSITION_MM = 0.01
+"""Slices closer than this lie at the same position."""
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One 3D image of a stack."""
+
+    b_value: float | None
+    """s/mm2; None where the stack is no diffusion."""
+    frames: tuple[Frame, ...]
+    """Ascending along the slice normal."""
+
+    @property
+    def first(self) -> tuple:
+        """Where the volume comes among the others of its stack."""
+        return min(_order(frame) for frame in self.frames)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Frames of one series that share grid, orientation, image type and echo."""
+
+    frames: tuple[Frame, ...]
+    directions: int = 1
+    """Number of slice orientations in the whole series."""
+
+    @property
+    def first(self) -> Frame:
+        """A frame that stands for all where they agree."""
+        return self.frames[0]
+
+    @property
+    def diffusion(self) -> bool:
+        """True when some frame has a b-value above zero."""
+        return any((frame.b_value or 0) > DIFFUSION_B for frame in self.frames)
+
+    @cached_property
+    def volumes(self) -> list[Volume]:
+        """The volumes in the order of their instance numbers or dimension indices."""
+        return _volumes(self.frames, self.diffusion)
+
+    @property
+    def slices(self) -> int:
+        """Slices of the largest volume."""
+        return max(len(volume.frames) for volume in self.volumes) * self.first.header.tiles
+
+    @property
+    def b_values(self) -> list[float]:
+        """b of each volume; empty where the stack is no diffusion."""
+        return [volume.b_value or 0.0 for volume in self.volumes] if self.diffusion else []
+
+    @cached_property
+    def positions(self) -> list[float]:
+        """Distinct slice positions in mm along the normal."""
+        return sorted({slice_position(frame) for frame in self.frames})
+
+    @property
+    def normal(self) -> np.ndarray | None:
+        """Unit vector across the slices (LPS); None without an orientation."""
+        orientation = self.first.orientation
+        return None if orientation is None else np.cross(orientation[:3], orientation[3:])
+
+    def fault(self) -> str | None:
+        """Why the frames do not fill volumes, as a sentence; None when they do."""
+        counts = {len(volume.frames) for volume in self.volumes}
+        if len(counts) > 1:
+            return f"slices are missing or doubled: volumes have {min(counts)} to {max(counts)} slices"
+        gaps = [after - before for before, after in pairwise(self.positions)]
+        if gaps and max(gaps) - min(gaps) > 0.2:
+            return f"slices are unevenly spaced: {min(gaps):.2f} to {max(gaps):.2f} mm"
+        return None
+
+    def volume_by_volume(self) -> bool:
+        """True when the instance order runs volume by volume and monotonically through each."""
+        place = {id(frame): rank for rank, frame in enumerate(sorted(self.frames, key=_order))}
+        for volume in self.volumes:
+            ranks = [place[id(frame)] for frame in volume.frames]
+            if max(ranks) - min(ranks) != len(ranks) - 1 or ranks not in (sorted(ranks), sorted(ranks, reverse=True)):
+                return False
+        return True
+
+
+def split_stacks(frames: Iterable[Frame]) -> list[Stack]:
+    """Stacks of the frames of one series, without exact copies; in the order of their first frames."""
+    frames = list(_without_copies(frames))
+    diffusion = any((frame.b_value or 0) > DIFFUSION_B for frame in frames)
+    groups: dict[tuple, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        groups[_stack_key(frame, diffusion)].append(frame)
+    directions = len({_rounded_orientation(frame) for frame in frames})
+    stacks = [Stack(tuple(sorted(group, key=_order)), directions) for group in groups.values()]
+    return sorted(stacks, key=lambda stack: _order(stack.first))
+
+
+def _stack_key(frame: Frame, diffusion: bool) -> tuple:
+    """What frames of one stack share. In diffusion, b = 0 may differ from the rest in echo time and image type."""
+    part = frozenset(frame.image_type) & DIFFUSION_MAPS if diffusion else frame.image_type
+    echo = None if diffusion or frame.echo_time is None else round(frame.echo_time, 2)
+    phase = "P" in frame.image_type
+    grid = (frame.header.rows, frame.header.columns, _rounded_orientation(frame))
+    return (*grid, part, phase, frame.component, frame.unit, echo)
+
+
+def _rounded_orientation(frame: Frame) -> tuple[float, ...]:
+    return tuple(round(value, 2) + 0.0 for value in frame.orientation or ())
+
+
+def _without_copies(frames: Iterable[Frame]) -> Iterable[Frame]:
+    """Leave out what a PACS stored twice: same instance, or same everything under a new instance UID."""
+    seen: set[tuple] = set()
+    for frame in sorted(frames, key=lambda frame: (str(frame.header.path), frame.number)):
+        header = frame.header
+        same = (header.instance, header.time, frame.position, frame.image_type, frame.echo_time, frame.b_value)
+        marks: set[tuple] = {(header.sop_uid or str(header.path), frame.number)}
+        if header.instance > 0:
+            marks.add((*same, frame.direction, frame.number))
+        if not marks & seen:
+            seen |= marks
+            yield frame
+
+
+def slice_position(frame: Frame) -> float:
+    """Position in mm along the slice normal; 0 for tiled images, which hold all their slices."""
+    if frame.position is None or frame.orientation is None or frame.header.tiles > 1:
+        return 0.0
+    normal = np.cross(frame.orientation[:3], frame.orientation[3:])
+    return round(float(normal @ np.array(frame.position)) / POSITION_MM) * POSITION_MM
+
+
+def _order(frame: Frame) -> tuple:
+    """Order of acquisition as dcm2niix takes it: instance number, then dimension index or frame number."""
+    return frame.header.instance, frame.index, frame.number, str(frame.header.path)
+
+
+def _volumes(frames: tuple[Frame, ...], diffusion: bool) -> list[Volume]:
+    """Group frames by b-value and direction; the n-th frame at each position belongs to the n-th such volume."""
+    groups: dict[tuple, dict[float, list[Frame]]] = defaultdict(lambda: defaultdict(list))
+    for frame in sorted(frames, key=_order):
+        groups[_volume_key(frame, diffusion)][slice_position(frame)].append(frame)
+    volumes = []
+    for places in groups.values():
+        for copy in range(max(map(len, places.values()))):
+            found = tuple(places[place][copy] for place in sorted(places) if copy < len(places[place]))
+            volumes.append(Volume((found[0].b_value or 0.0) if diffusion else None, found))
+    return sorted(volumes, key=lambda volume: volume.first)
+
+
+def _volume_key(frame: Frame, diffusion: bool) -> tuple:
+    if not diffusion:
+        return ()
+    direction = tuple(round(value, 3) + 0.0 for value in frame.direction or ())
+    return round(frame.b_value or 0.0, 3), direction
