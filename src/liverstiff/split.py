@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from liverstiff.config import SplitConfig
-from liverstiff.errors import DataError
+from liverstiff.errors import ConfigError, DataError
 from liverstiff.records import PARTITIONS, Reason, read_table
 
 DEVELOPMENT, TEMPORAL, EXTERNAL = PARTITIONS
@@ -35,8 +35,11 @@ def split_cohort(*, cohort: Path, ledger: Path, splits: Path, settings: SplitCon
         settings: section ``split`` of the configuration.
 
     Raises:
+        ConfigError: bands that do not ascend.
         DataError: fewer development patients than folds; a ledger of another number of folds; a patient on both sides.
     """
+    if list(settings.bands_kpa) != sorted(set(settings.bands_kpa)):
+        raise ConfigError(f"split.bands_kpa: got {settings.bands_kpa}; expected edges in ascending order; sort them")
     table = read_table(cohort)
     table = table.assign(partition=partitions(table))
     development = table[table.partition == DEVELOPMENT]

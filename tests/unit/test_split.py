@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from liverstiff.config import SplitConfig
-from liverstiff.errors import DataError
+from liverstiff.errors import ConfigError, DataError
 from liverstiff.records import read_table
 from liverstiff.split import assign_folds, partitions, split_cohort, stratum
 
@@ -149,6 +149,11 @@ def test_fewer_patients_than_folds_is_one_line(tmp_path):
     with pytest.raises(DataError, match=r"^2 development patients for 3 folds.*$"):
         split(tmp_path, table(base[:2]))
     assert not (tmp_path / "private").exists()
+
+
+def test_bands_must_ascend(tmp_path):
+    with pytest.raises(ConfigError, match="bands_kpa"):
+        split(tmp_path, table(base), SplitConfig(folds=3, bands_kpa=(3.0, 2.5)))
 
 
 def test_another_number_of_folds_is_refused(tmp_path):
