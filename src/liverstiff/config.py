@@ -150,7 +150,7 @@ class HarmonizeConfig(Section):
 class RegisterConfig(Section):
     """T2w and diffusion into T1w space."""
 
-    spacing_mm: float = Field(4.0, gt=0)
+    spacing_mm: float = Field(6.0, gt=0)
     """Voxel size in mm of the registration."""
     transform: Literal["rigid", "affine"] = "affine"
     """The last transform tried."""
@@ -165,12 +165,16 @@ class SegmentConfig(Section):
     """Folder with `image_<n>.nii.gz` and `label_<n>.nii.gz` (1 liver, 2 spleen), or `simulate`."""
     select: int = Field(3, ge=1)
     """How many of the most similar atlases are used."""
-    spacing_mm: float = Field(5.0, gt=0)
+    spacing_mm: float = Field(8.0, gt=0)
     """Voxel size in mm of the registration."""
     transform: Literal["SyNOnly", "SyN", "antsRegistrationSyNQuick[s]"] = "SyN"
     """ANTs' name of the deformable transform."""
     liver_ml: tuple[float, float] = (400.0, 5000.0)
     """Smallest and largest plausible liver volume in ml."""
+    liver_label: int = Field(1, ge=1)
+    """Label of the liver in the atlases."""
+    spleen_label: int = Field(2, ge=1)
+    """Label of the spleen in the atlases."""
     seed: int = 1
     """Seed of the metric's sampling."""
 
@@ -189,7 +193,7 @@ class ElastographyConfig(Section):
     tissue_spread: float = Field(3.0, gt=0)
     """T1w voxels this many robust spreads from the liver's median are vessels or other tissue."""
     units: dict[SiteName, Literal["Pa", "kPa"]] = {}
-    """Unit of a site's stiffness maps, where the files themselves do not tell."""
+    """Unit of a site's stiffness maps; overrules what its files state or leave open."""
 
 
 class CohortConfig(Section):

@@ -64,8 +64,8 @@ def noise_sigma(signal: np.ndarray, mask: np.ndarray) -> float:
 def fit_adc(signals: np.ndarray, b: np.ndarray, sigma: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """ADC (mm2/s) and signal at b = 0, each (x, y, z), from signals (x, y, z, b): ln S = ln S0 - b ADC.
 
-    Least squares with weights A^2, as the variance of ln S is (sigma / A)^2 (Salvador 2005), in two passes: the second
-    takes A from the first, since weights from single noisy signals prefer those that noise has raised, and takes off the
+    Least squares with weights A^2, as the variance of ln S is (sigma / A)^2 (Salvador 2005), in two passes: the
+    second takes A from the first, as weights from noisy signals prefer those that noise has raised, and takes off the
     noise floor, E[ln S] = ln A + E1(A^2 / (2 sigma^2)) / 2 for Rician S. ADC is kept within 0 and ``ADC_MAX``.
     """
     log = np.log(np.maximum(signals.astype(np.float64), 1e-6))

@@ -11,8 +11,8 @@ from liverstiff.records import Reason
 
 import ants  # isort: skip  (after liverstiff.images, which sets the number of threads)
 
-KNOTS_MM = 200.0
-"""Distance of the knots of the bias field at its coarse level: wider than the liver, so that no organ is flattened."""
+KNOTS_MM = 150.0
+"""Distance of the knots of the bias field at its coarsest level: about a liver's width."""
 
 
 def standardise(
@@ -36,7 +36,7 @@ def body_mask(voxels: np.ndarray, affine: np.ndarray, spacing_mm: float) -> np.n
 
     The root keeps bright fat from pushing the threshold above the organs.
     """
-    small, factor = reduce_grid(np.sqrt(np.maximum(voxels, 0)), affine, spacing_mm / 2)
+    small, factor = reduce_grid(np.sqrt(np.maximum(voxels, 0)), affine, spacing_mm / 3)
     inside = ants.threshold_image(ants.from_numpy(small), "Otsu", 1).numpy() > 0
     inside = ndimage.binary_closing(np.pad(inside, 2), iterations=2)[2:-2, 2:-2, 2:-2] | inside
     pieces, count = ndimage.label(inside)
@@ -50,20 +50,27 @@ def body_mask(voxels: np.ndarray, affine: np.ndarray, spacing_mm: float) -> np.n
 def bias_field(voxels: np.ndarray, affine: np.ndarray, mask: np.ndarray, spacing_mm: float) -> np.ndarray:
     """Multiplicative bias field (x, y, z) by N4 (Tustison 2010), found on a coarse grid: the field is smooth anyway."""
     small, factor = reduce_grid(np.maximum(voxels, 0), affine, spacing_mm)
-    inside = reduce_grid(mask.astype(np.float32), affine, spacing_mm)[0] > 0.5
+    inside = reduce_grid(mask.astype(np.float32), affine, spacing_mm)[0] > 0.9
     if not inside.any():
         raise ExamExcluded(Reason.IMPLAUSIBLE_IMAGE, "no body was found; look at this series")
-    floor = 0.05 * float(np.median(small[inside]))  # N4 takes logarithms: gas and vessels without signal would rule it
-    step = np.array(images.spacing(affine)) * factor
+    box = ndimage.find_objects(inside.astype(np.uint8))[0]  # N4 takes as long for air as for the body
+    log_field = _log_bias(small[box], inside[box], np.array(images.spacing(affine)) * factor)
+    around = [(part.start, n - part.stop) for part, n in zip(box, small.shape, strict=True)]
+    return np.exp(enlarge_grid(np.pad(log_field, around, mode="edge"), factor, voxels.shape))
+
+
+def _log_bias(voxels: np.ndarray, inside: np.ndarray, step_mm: np.ndarray) -> np.ndarray:
+    """Logarithm of N4's field of a coarse image (x, y, z)."""
+    floor = 0.05 * float(np.median(voxels[inside]))  # N4 takes logarithms: gas without signal would rule it
     field = ants.n4_bias_field_correction(
-        ants.from_numpy(np.maximum(small, max(floor, 1e-6)), spacing=step.tolist()),
-        mask=ants.from_numpy(inside.astype(np.float32), spacing=step.tolist()),
+        ants.from_numpy(np.maximum(voxels, max(floor, 1e-6)), spacing=step_mm.tolist()),
+        mask=ants.from_numpy(inside.astype(np.float32), spacing=step_mm.tolist()),
         shrink_factor=1,
-        convergence={"iters": [12, 12], "tol": 1e-4},
-        spline_param=np.maximum(np.round(step * small.shape / KNOTS_MM), 1).astype(int).tolist(),
+        convergence={"iters": [8, 8, 8], "tol": 1e-4},
+        spline_param=np.maximum(np.round(step_mm * voxels.shape / KNOTS_MM), 1).astype(int).tolist(),
         return_bias_field=True,
     )
-    return np.exp(enlarge_grid(np.log(np.maximum(field.numpy(), 1e-3)), factor, voxels.shape))
+    return np.log(np.maximum(field.numpy(), 1e-3))
 
 
 def reduce_grid(voxels: np.ndarray, affine: np.ndarray, spacing_mm: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,105 @@
+import filecmp
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from liverstiff import images
+from liverstiff.config import PackConfig
+from liverstiff.pack import box_affine, pack_shard, resample, resample_mask
+from liverstiff.records import Exam, ExamStatus, read_status, read_table, write_status
+
+AFFINE = np.array([[4.0, 0, 0, -100], [0, 4, 0, -80], [0, 0, 5, -60], [0, 0, 0, 1]])
+SHAPE = (50, 40, 24)
+SETTINGS = PackConfig(shape=(16, 16, 8), spacing_mm=(8.0, 8.0, 10.0))
+
+
+def organ_mask() -> np.ndarray:
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[26:37, 12:23, 6:17] = 1  # middle voxel (31, 17, 11)
+    mask[5:12, 8:15, 8:14] = 2
+    return mask
+
+
+def write_exam(registered: Path, segmented: Path, exam: Exam, channels: tuple[str, ...]) -> None:
+    x = images.grid(AFFINE, SHAPE)[..., 0]
+    for channel in channels:
+        values = 1.25e-3 * np.ones(SHAPE) if channel == "ADC" else 2 + x / 100
+        images.save(exam.path(registered, f"space-T1w_{channel}"), values.astype(np.float32), AFFINE)
+    images.save(exam.path(segmented, "space-T1w_mask"), organ_mask(), AFFINE)
+
+
+def test_landmark_lands_at_the_voxel_worked_out_by_hand():
+    box = box_affine(organ_mask() == 1, AFFINE, (16, 16, 8), (8.0, 8.0, 10.0))
+    # the liver's middle, voxel (31, 17, 11), lies at (24, -12, -5) mm; index 0 lies 7.5, 7.5, 3.5 steps before
+    np.testing.assert_allclose(box[:3, 3], (24 - 60, -12 - 60, -5 - 35))
+    landmark = np.zeros(SHAPE, np.float32)
+    landmark[31 + 9, 17 - 9, 11 + 5] = 1  # 36 mm right, 36 mm back, 25 mm up: 4.5, -4.5, 2.5 steps from the middle
+    packed = resample(landmark, AFFINE, box, (16, 16, 8))
+    assert np.unravel_index(packed.argmax(), packed.shape) == (12, 3, 6)
+
+
+def test_ramp_is_exact_and_outside_is_zero():
+    x = images.grid(AFFINE, SHAPE)[..., 0]
+    box = np.diag([8.0, 8, 10, 1])
+    box[:3, 3] = (-60, -50, -40)
+    packed = resample(x, AFFINE, box, (12, 12, 8))
+    np.testing.assert_allclose(packed[:, 5, 4], -60 + 8 * np.arange(12), atol=1e-3)
+    box[:3, 3] = (500, 0, 0)
+    assert (resample(x, AFFINE, box, (4, 4, 4)) == 0).all()
+
+
+def test_fine_texture_does_not_alias():
+    stripes = np.where(np.arange(SHAPE[0]) % 2 == 0, 1.0, -1.0)[:, None, None] * np.ones(SHAPE)
+    box = np.diag([12.0, 12, 10, 1])
+    box[:3, 3] = (-60, -50, -40)
+    assert np.abs(resample(stripes, AFFINE, box, (8, 8, 8))).max() < 0.1
+
+
+def test_mask_keeps_volume():
+    box = box_affine(organ_mask() == 1, AFFINE, (24, 24, 12), (6.0, 6.0, 8.0))
+    packed = resample_mask(organ_mask(), AFFINE, box, (24, 24, 12))
+    before = (organ_mask() == 1).sum() * 80
+    assert (packed == 1).sum() * 6 * 6 * 8 == pytest.approx(before, rel=0.15)
+
+
+def test_shard_is_stacked_marked_and_reproducible(tmp_path):
+    registered, segmented = tmp_path / "register", tmp_path / "segment"
+    whole, lost, partial = Exam("e1", "p1", "alba"), Exam("e2", "p1", "alba"), Exam("e3", "p3", "alba")
+    write_exam(registered, segmented, whole, ("T1w", "T2w", "DWI", "ADC"))
+    write_exam(registered, segmented, partial, ("T1w", "DWI", "ADC"))
+    rows = [ExamStatus(e.exam, e.patient, e.site, "segment", "ok") for e in (whole, partial)]
+    gone = ExamStatus(lost.exam, lost.patient, lost.site, "segment", "excluded", "segmentation_failed", "no liver")
+    write_status([rows[0], gone, rows[1]], segmented / "status.csv")
+    (segmented / "measures.csv").write_text("exam,liver_ml,spleen_ml,agreement\ne1,1500,200,0.9\ne3,1400,300,0.8\n")
+    for name in ("one", "two"):
+        pack_shard(registered=registered, segmented=segmented, folder=tmp_path / name, settings=SETTINGS)
+    one, two = tmp_path / "one", tmp_path / "two"
+    files = sorted(str(p.relative_to(one)) for p in one.rglob("*"))
+    assert files == ["images.npy", "masks.npy", "status.csv", "table.csv"]
+    assert filecmp.cmpfiles(one, two, files, shallow=False)[1:] == ([], [])
+
+    table = read_table(one / "table.csv")
+    assert table.columns.tolist() == ["exam", "row", "T1w", "T2w", "DWI", "ADC", "liver_ml", "spleen_ml"]
+    assert table.set_index("exam").loc["e3"].tolist() == [1, True, False, True, True, 1400, 300]
+    stack = np.load(one / "images.npy", mmap_mode="r")
+    assert stack.shape == (2, 4, 16, 16, 8)
+    assert stack.dtype == np.float16
+    assert (stack[1, 1] == 0).all()
+    assert np.isfinite(stack).all()
+    assert stack[0, 3, 8, 8, 4] == pytest.approx(1.25, rel=1e-3)
+    masks = np.load(one / "masks.npy", mmap_mode="r")
+    assert masks.dtype == np.uint8
+    assert masks[0, 8, 8, 4] == 1
+    assert [row.status for row in read_status(one)] == ["ok", "excluded", "ok"]
+
+
+def test_shard_without_any_exam_left(tmp_path):
+    segmented = tmp_path / "segment"
+    segmented.mkdir()
+    gone = ExamStatus("e1", "p1", "alba", "segment", "excluded", "segmentation_failed", "no liver")
+    write_status([gone], segmented / "status.csv")
+    (segmented / "measures.csv").write_text("exam\n")
+    pack_shard(registered=tmp_path, segmented=segmented, folder=tmp_path / "out", settings=SETTINGS)
+    assert np.load(tmp_path / "out" / "images.npy").shape == (0, 4, 16, 16, 8)
+    assert read_table(tmp_path / "out" / "table.csv").columns[:2].tolist() == ["exam", "row"]
