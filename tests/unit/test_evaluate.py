@@ -152,7 +152,8 @@ def test_bootstrap_t_equals_a_literal_loop():
     drawn = [z_and_error(np.repeat(np.arange(exams.patients), times.astype(int))) for times in counts]
     t_low, t_high = np.quantile([(one - z) / spread for one, spread in drawn], [0.025, 0.975])
     expected = np.tanh([z - t_high * error, z - t_low * error])
-    assert bootstrap_t_interval(sums, [counts]) == pytest.approx(tuple(expected), abs=1e-10)
+    interval = bootstrap_t_interval(sums, [counts])
+    assert (interval.low, interval.high) == pytest.approx(tuple(expected), abs=1e-10)
 
 
 def test_repeat_exams_widen_the_interval():
@@ -162,8 +163,8 @@ def test_repeat_exams_widen_the_interval():
     as_exams = Sample(twice.estimate, twice.reference, twice.low, twice.high, np.arange(80))
 
     def width(exams):
-        low, high = intervals_of(exams, (), 400, np.random.default_rng(2))["mae_kpa"]
-        return high - low
+        interval = intervals_of(exams, (), 400, np.random.default_rng(2))["mae_kpa"]
+        return interval.high - interval.low
 
     assert width(twice) > 1.2 * width(as_exams)
     assert width(twice) == pytest.approx(width(once), abs=1e-12)
@@ -173,7 +174,9 @@ def test_repeat_exams_widen_the_interval():
     ("values", "defined"), [([1.0] * 20, False), ([np.nan] * 2 + [1.0, 2.0] * 9, False), ([1.0, 2.0] * 10, True)]
 )
 def test_no_interval_without_values(values, defined):
-    assert np.isfinite(percentile_interval(np.array(values))).all() == defined
+    interval = percentile_interval(np.array(values))
+    assert np.isfinite([interval.low, interval.high]).all() == defined
+    assert bool(interval.note) != defined
 
 
 @pytest.mark.parametrize(
@@ -217,9 +220,9 @@ def rows_of(exams: int, kpa: float | None = None) -> pd.DataFrame:
     [
         (rows_of(0), "pearson_r", None, "no exam analysed"),
         (rows_of(2), "pearson_r", None, "needs 3 exams, has 2"),
-        (rows_of(2), "mae_kpa", 0.25, "interval needs 10 patients, has 2"),
+        (rows_of(2), "mae_kpa", 0.25, "no interval: needs 10 patients"),
         (rows_of(20, kpa=3.0), "pearson_r", None, "the estimate is constant"),
-        (rows_of(20, kpa=3.0), "auroc_4_kpa", 0.5, "no interval: the resamples give one value, or too many give none"),
+        (rows_of(20, kpa=3.0), "auroc_4_kpa", 0.5, "no interval: every resample gives the same value"),
         (rows_of(20), "interval_coverage", None, "no exam has an interval"),
     ],
 )

@@ -10,6 +10,7 @@ percentiles.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +23,24 @@ MIN_PATIENTS = 10
 MAX_UNDEFINED = 0.05
 """Share of resamples without a value above which an interval is not shown."""
 
+SAME = "no interval: every resample gives the same value"
+
 CHUNK = 2_000_000
 """Numbers held at once, resamples times exams."""
 
 
+class Interval(NamedTuple):
+    """Ends of an interval; NaN where there is none, and ``note`` says why."""
+
+    low: float
+    high: float
+    note: str = ""
+
+
 def intervals_of(
     sample: Sample, thresholds: tuple[float, ...], resamples: int, rng: np.random.Generator, level: float = 0.95
-) -> dict[str, tuple[float, float]]:
-    """By metric, the ends of its interval; NaN where too many resamples have no value."""
+) -> dict[str, Interval]:
+    """By metric, its interval."""
     sums = patient_sums(sample)
     counts = list(draw_counts(sample.patients, resamples, rng))
     moments = [moment_metrics(weights @ sums) for weights in counts]
@@ -128,26 +139,29 @@ def weighted_ranks(values: Array, weights: Array) -> Array:
     return ranks
 
 
-def percentile_interval(values: Array, level: float = 0.95) -> tuple[float, float]:
-    """Percentiles of the resamples; NaN when more than 5 % of them have no value, or all have the same."""
+def percentile_interval(values: Array, level: float = 0.95) -> Interval:
+    """Percentiles of the resamples; none when more than 5 % of them have no value, or all have the same."""
     known = values[np.isfinite(values)]
-    if len(known) < (1 - MAX_UNDEFINED) * len(values) or constant(known):
-        return np.nan, np.nan
+    undefined = 1 - len(known) / len(values)
+    if undefined > MAX_UNDEFINED:
+        return Interval(np.nan, np.nan, f"no interval: more than {MAX_UNDEFINED:.0%} of the resamples give no value")
+    if constant(known):
+        return Interval(np.nan, np.nan, SAME)
     tail = (1 - level) / 2
     low, high = np.quantile(known, [tail, 1 - tail])
-    return float(low), float(high)
+    return Interval(float(low), float(high))
 
 
-def bootstrap_t_interval(sums: Array, counts: list[Array], level: float = 0.95) -> tuple[float, float]:
+def bootstrap_t_interval(sums: Array, counts: list[Array], level: float = 0.95) -> Interval:
     """Interval of r: Fisher's z, studentised in every resample by the jackknife over its patients."""
     z, error = _z_and_error(sums, np.ones((1, len(sums))))
     if not (np.isfinite(z[0]) and error[0] > 0):
-        return np.nan, np.nan
+        return Interval(np.nan, np.nan, SAME)
     parts = [_z_and_error(sums, weights) for weights in counts]
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.concatenate([(drawn - z[0]) / spread for drawn, spread in parts])
-    t_low, t_high = percentile_interval(t, level)
-    return float(np.tanh(z[0] - t_high * error[0])), float(np.tanh(z[0] - t_low * error[0]))
+    t_low, t_high, note = percentile_interval(t, level)
+    return Interval(float(np.tanh(z[0] - t_high * error[0])), float(np.tanh(z[0] - t_low * error[0])), note)
 
 
 def _z_and_error(sums: Array, weights: Array) -> tuple[Array, Array]:

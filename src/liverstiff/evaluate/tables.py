@@ -11,7 +11,7 @@ from statsmodels.regression.linear_model import OLS
 from liverstiff.config import EvaluateConfig
 from liverstiff.errors import DataError
 from liverstiff.evaluate.agreement import Sample, UndefinedError, constant, statistics_of
-from liverstiff.evaluate.bootstrap import MIN_PATIENTS, intervals_of
+from liverstiff.evaluate.bootstrap import MIN_PATIENTS, Interval, intervals_of
 
 ANALYSED = (
     *("exam", "patient", "site", "partition", "fold", "stiffness_kpa", "kpa", "low", "high", "residual"),
@@ -25,6 +25,8 @@ MEASURED = (
     *("fib4", "apri"),
 )
 COUNTED = ("sex", "diabetes", "steatosis", "site", "vendor", "field_t", "t1w", "t2w", "dwi")
+
+TOO_FEW = Interval(np.nan, np.nan, f"no interval: needs {MIN_PATIENTS} patients")
 
 YES = {"true": "yes", "1": "yes", "1.0": "yes", "yes": "yes"}
 NO = {"false": "no", "0": "no", "0.0": "no", "no": "no"}
@@ -94,16 +96,9 @@ def metrics_of_group(members: pd.DataFrame, settings: EvaluateConfig) -> list[di
         except UndefinedError as why:
             rows.append({"metric": metric, "value": None, "low": None, "high": None, **size, "note": str(why)})
             continue
-        low, high = intervals.get(metric, (np.nan, np.nan))
-        note = "" if np.isfinite(low) else _no_interval(sample.patients)
+        low, high, note = intervals.get(metric, TOO_FEW)
         rows.append({"metric": metric, "value": value, "low": low, "high": high, **size, "note": note})
     return rows
-
-
-def _no_interval(patients: int) -> str:
-    if patients < MIN_PATIENTS:
-        return f"interval needs {MIN_PATIENTS} patients, has {patients}"
-    return "no interval: the resamples give one value, or too many give none"
 
 
 def residuals_of(analysed: pd.DataFrame, partitions: list[str]) -> pd.DataFrame:

@@ -1,0 +1,162 @@
+"""How numbers and codes are worded on the page. Rounding happens here and nowhere else."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+METRICS = {
+    "pearson_r": ("Pearson r", "", 2),
+    "spearman_rho": ("Spearman rho", "", 2),
+    "reference_sd_kpa": ("SD of the reference", "kPa", 2),
+    "mae_kpa": ("Mean absolute error", "kPa", 2),
+    "rmse_kpa": ("Root mean squared error", "kPa", 2),
+    "r2": ("R² (1 − SSE/SST)", "", 2),
+    "bias_kpa": ("Bias (estimate − reference)", "kPa", 2),
+    "limit_low_kpa": ("Lower limit of agreement", "kPa", 2),
+    "limit_high_kpa": ("Upper limit of agreement", "kPa", 2),
+    "icc_a1": ("ICC(A,1)", "", 2),
+    "lin_ccc": ("Lin’s concordance", "", 2),
+    "calibration_slope": ("Calibration slope", "", 2),
+    "calibration_intercept_kpa": ("Calibration intercept", "kPa", 2),
+    "interval_coverage": ("Intervals that hold the reference", "%", 0),
+}
+
+PARTITIONS = {"cross-validation": "Cross-validation", "temporal": "Temporal test", "external": "External test"}
+
+EFFECTS = {"age": "slope, kPa per year", "sex": "male − female, kPa", "bmi": "slope, kPa per kg/m²"}
+
+REASONS = {
+    "missing_sequence": "a required sequence is missing",
+    "missing_mre": "no elastogram",
+    "unreadable_image": "an image cannot be read",
+    "conversion_failed": "conversion failed",
+    "implausible_image": "implausible image",
+    "registration_failed": "registration failed",
+    "segmentation_failed": "segmentation failed",
+    "out_of_time": "not finished in time",
+    "out_of_memory": "not finished within memory",
+    "no_confident_pixel": "no confident pixel in the elastogram",
+    "area_too_small": "too little confident liver in the elastogram",
+    "unit_unclear": "unit of the elastogram unclear",
+    "stiffness_out_of_range": "stiffness out of range",
+    "no_record": "no health record in the time window",
+    "patient_in_development": "patient is also in the development data",
+}
+
+VARIABLES = {
+    "stiffness_kpa": ("Stiffness by elastography", "kPa", 2),
+    "age": ("Age", "years", 0),
+    "bmi": ("Body mass index", "kg/m²", 1),
+    "ast": ("AST", "U/L", 0),
+    "alt": ("ALT", "U/L", 0),
+    "ggt": ("GGT", "U/L", 0),
+    "platelets": ("Platelets", "10⁹/L", 0),
+    "albumin": ("Albumin", "g/dL", 1),
+    "bilirubin": ("Bilirubin", "mg/dL", 1),
+    "inr": ("INR", "", 2),
+    "pdff": ("Fat fraction (PDFF)", "%", 1),
+    "fib4": ("FIB-4", "", 2),
+    "apri": ("APRI", "", 2),
+    "sex": ("Sex", "", 0),
+    "diabetes": ("Diabetes", "", 0),
+    "steatosis": ("Steatosis", "", 0),
+    "site": ("Site", "", 0),
+    "vendor": ("Scanner vendor", "", 0),
+    "field_t": ("Field strength", "T", 0),
+    "t1w": ("T1-weighted images", "", 0),
+    "t2w": ("T2-weighted images", "", 0),
+    "dwi": ("Diffusion-weighted images", "", 0),
+}
+
+
+def rounded(value: float, digits: int) -> str:
+    """The value with so many decimals, a true minus sign, and no minus before zero."""
+    text = f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "−")
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number as it is in its file, and as it is shown."""
+
+    exact: float
+    digits: int = 2
+    scale: float = 1
+
+    @property
+    def text(self) -> str:
+        """The number rounded."""
+        return rounded(self.exact * self.scale, self.digits)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval; ``None`` where there is none, and ``note`` says why."""
+
+    metric: str
+    value: Number | None
+    low: Number | None
+    high: Number | None
+    note: str = ""
+
+    @classmethod
+    def of(cls, row: Any, digits: int | None = None) -> Estimate:
+        """From a row with ``value, low, high, note``, and ``metric`` unless the digits are given."""
+        metric = getattr(row, "metric", "")
+        _, unit, usual = metric_wording(metric)
+        decimals, scale = usual if digits is None else digits, 100 if unit == "%" else 1
+        value, low, high = (_number(float(row[name]), decimals, scale) for name in ("value", "low", "high"))
+        return cls(metric, value, low, high, row.note)
+
+    @classmethod
+    def missing(cls, metric: str, note: str) -> Estimate:
+        """No value."""
+        return cls(metric, None, None, None, note)
+
+
+def _number(value: float, digits: int, scale: float) -> Number | None:
+    return Number(value, digits, scale) if math.isfinite(value) else None
+
+
+def metric_wording(metric: str) -> tuple[str, str, int]:
+    """Label, unit and decimals of a metric."""
+    if metric.startswith("auroc_"):
+        return f"AUROC at {metric.split('_')[1]} kPa", "", 2
+    return METRICS.get(metric, (metric, "", 2))
+
+
+def with_unit(label: str, unit: str) -> str:
+    """``label, unit``, or the label alone."""
+    return f"{label}, {unit}" if unit else label
+
+
+def exams_text(exams: int, patients: int | None = None) -> str:
+    """``34 exams of 31 patients``."""
+    text = f"{exams:,} exam{'s' * (exams != 1)}"
+    return text if patients is None else f"{text} of {patients:,} patient{'s' * (patients != 1)}"
+
+
+def partition_text(partition: str) -> str:
+    """Name of a partition on the page."""
+    return PARTITIONS.get(partition, partition.capitalize())
+
+
+def group_text(group: str) -> str:
+    """Name of a group on the page."""
+    if group == "all":
+        return "All"
+    name, _, value = group.partition("=")
+    if name == "steatosis":
+        return {"yes": "With steatosis", "no": "Without steatosis"}.get(value, value)
+    return f"{VARIABLES.get(name, (name,))[0]} {value}".replace("Scanner vendor ", "")
+
+
+def p_text(p: float) -> str:
+    """A p value: two decimals, three when small."""
+    if not math.isfinite(p):
+        return "–"
+    return "< 0.001" if p < 0.001 else rounded(p, 3 if p < 0.1 else 2)
