@@ -127,7 +127,7 @@ def catalog_site(
     frames = [frame for file in found for frame in file or []]
     studies = by_study(frame for frame in frames if frame.header.modality in ("MR", ""))
     if not studies:
-        raise DataError(f"site {site}: no MR exam below {tree}; expected DICOM files of MR series; correct the path")
+        raise DataError(f"no MR exam in data.sites.{site}.dicom; expected DICOM files of MR series; correct the path")
     exams = [catalog_exam(site, secret, frames) for frames in studies.values()]
     exams.sort(key=lambda exam: exam.identity.exam)
     skipped = sum(file is None for file in found)

@@ -144,12 +144,12 @@ def _convert_each(stack: Stack, folder: Path) -> _Result:
 
 def _is_right(stack: Stack, result: _Result) -> bool:
     """True when the image has the shape that the header gives, and each volume of several holds its own slice."""
-    shape = result.image.stored.shape
-    volumes = len(stack.volumes)
-    if shape[2:] != (stack.slices, *([volumes] if volumes > 1 else [])):
+    header, shape, volumes = stack.first.header, result.image.stored.shape, len(stack.volumes)
+    if shape[3:] != ((volumes,) if volumes > 1 else ()):
         return False
-    header = stack.first.header
-    if header.tiles == 1 and sorted(shape[:2]) != sorted((header.rows, header.columns)):
+    if header.tiles == 1 and sorted(shape[:3]) != sorted((header.rows, header.columns, stack.slices)):
+        return False
+    if header.tiles > 1 and shape[2] != stack.slices:
         return False
     return volumes == 1 or all(holds_slice(result.image, number, volume) for number, volume in enumerate(stack.volumes))
 

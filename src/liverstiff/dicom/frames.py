@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ from pydicom.errors import InvalidDicomError
 
 from liverstiff.dicom import diffusion
 from liverstiff.dicom.header import TAGS, Header, Vector, component, number_of, read_header, tokens_of, vector_of
+
+DAMAGED = (InvalidDicomError, OSError, EOFError, zlib.error, struct.error, ValueError, KeyError, NotImplementedError)
+"""What pydicom raises for a file that is no DICOM, or a damaged one."""
 
 STACK_POINTERS = (0x00209056, 0x00209057)
 """Dimension pointers that number the stack and the slice within it."""
@@ -41,14 +46,16 @@ class Frame:
 
 def read_frames(path: Path) -> list[Frame] | None:
     """Frames of a file (``.gz`` is unpacked on the way); None when it is no DICOM image or cannot be read."""
-    try:
-        with _open(path) as file:
-            data = dcmread(file, stop_before_pixels=True, specific_tags=TAGS)
-            if "Rows" not in data or not data.get("StudyInstanceUID") or not data.get("SeriesInstanceUID"):
-                return None
-            return _multi_frame(path, data) if "PerFrameFunctionalGroupsSequence" in data else [_single(path, data)]
-    except (InvalidDicomError, OSError, EOFError, zlib.error, ValueError, KeyError, AttributeError, TypeError):
-        return None  # pydicom reports damaged headers by any of these
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they quote values of the header, which may be identifiers
+        try:
+            with _open(path) as file:
+                data = dcmread(file, stop_before_pixels=True, specific_tags=TAGS)
+                if any(not data.get(word) for word in ("Rows", "StudyInstanceUID", "SeriesInstanceUID")):
+                    return None
+                return _multi_frame(path, data) if "PerFrameFunctionalGroupsSequence" in data else [_single(path, data)]
+        except DAMAGED:
+            return None
 
 
 def _open(path: Path) -> IO[bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
+from pydicom.multival import MultiValue
 
 from liverstiff.dicom import diffusion
 
@@ -183,7 +184,9 @@ def tokens_of(value: Any) -> tuple[str, ...]:
 
 
 def number_of(value: Any) -> float | None:
-    """A number, or None for an absent or empty value."""
+    """A number, the first of several, or None for an absent or empty value."""
+    if isinstance(value, MultiValue):
+        value = next(iter(value), None)
     return None if value in (None, "") else float(value)
 
 
