@@ -144,7 +144,9 @@ def percentile_interval(values: Array, level: float = 0.95) -> Interval:
     known = values[np.isfinite(values)]
     undefined = 1 - len(known) / len(values)
     if undefined > MAX_UNDEFINED:
-        return Interval(np.nan, np.nan, f"no interval: more than {MAX_UNDEFINED:.0%} of the resamples give no value")
+        return Interval(
+            np.nan, np.nan, f"no interval: more than {100 * MAX_UNDEFINED:g} % of the resamples give no value"
+        )
     if constant(known):
         return Interval(np.nan, np.nan, SAME)
     tail = (1 - level) / 2

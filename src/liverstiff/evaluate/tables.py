@@ -24,7 +24,7 @@ MEASURED = (
     *("stiffness_kpa", "age", "bmi", "ast", "alt", "ggt", "platelets", "albumin", "bilirubin", "inr", "pdff"),
     *("fib4", "apri"),
 )
-COUNTED = ("sex", "diabetes", "steatosis", "site", "vendor", "field_t", "t1w", "t2w", "dwi")
+COUNTED = ("diabetes", "steatosis", "t1w", "t2w", "dwi", "sex", "site", "vendor", "field_t")
 
 TOO_FEW = Interval(np.nan, np.nan, f"no interval: needs {MIN_PATIENTS} patients")
 

@@ -53,7 +53,7 @@ STYLE: Any = {
 
 
 @contextmanager
-def axes(width: float = 4.3, height: float = 3.7) -> Iterator[tuple[Canvas, Axes]]:
+def axes(width: float = 3.7, height: float = 3.2) -> Iterator[tuple[Canvas, Axes]]:
     """A figure with one pair of axes in the page's style; sizes in inches."""
     with mpl.rc_context(STYLE):
         canvas = Canvas(figsize=(width, height), layout="constrained")

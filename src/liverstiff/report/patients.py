@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from liverstiff.report.study import Block, Head, Row, Section, Study, filled, gap_blocks, head_of, records
-from liverstiff.report.wording import REASONS, VARIABLES, exams_text, partition_text, rounded, with_unit
+from liverstiff.report.wording import REASONS, VARIABLES, partition_text, rounded, with_unit
 
 DETAILS_SHOWN = 200
 """Excluded exams listed one by one."""
@@ -21,7 +21,7 @@ def flow(study: Study) -> Section:
         for row in records(counts[counts.step == "excluded"])
     ]
     analysed = [
-        (partition_text(row.partition), int(row.exams), exams_text(int(row.exams), int(row.patients)))
+        (partition_text(row.partition), int(row.exams), f"{row.patients:,} patient{'s' * (row.patients != 1)}")
         for row in records(counts[counts.step == "analysed"])
     ]
     catalogued = int(counts.exams[counts.step == "catalogued"].sum())
@@ -62,7 +62,8 @@ def _described(table: pd.DataFrame, variable: str, partitions: list[str]) -> lis
     if set(levels) <= {"yes", "no"}:
         return [Row(label, [_counted(cells.get((name, "yes"))) for name in partitions])]
     return [Row(label)] + [
-        Row(f"{level} {unit}".strip(), [_counted(cells.get((name, level))) for name in partitions]) for level in levels
+        Row(f"{level} {unit}".strip(), [_counted(cells.get((name, level))) for name in partitions], nested=True)
+        for level in levels
     ]
 
 
@@ -80,8 +81,8 @@ def _counted(row: Any) -> str:
         return "0"
     if pd.isna(row.share):
         return "not recorded"
-    return f"{int(row.exams)} ({rounded(100 * row.share, 0)} %){_missing(row)}"
+    return f"{int(row.exams):,} ({rounded(100 * row.share, 0)} %){_missing(row)}"
 
 
 def _missing(row: Any) -> str:
-    return f"; {int(row.missing)} missing" if row.missing else ""
+    return f"; {int(row.missing):,} missing" if row.missing else ""

@@ -10,22 +10,26 @@ from liverstiff.report.drawing import INK, LINE, MARKERS, MUTED, RASTER_ABOVE, S
 from liverstiff.report.study import records
 from liverstiff.report.wording import Estimate, group_text, rounded
 
+MANY = 300
+"""Points above which they are drawn small."""
+
 SEXES = ("female", "male")
 
 
-def points(ax: Axes, x: pd.Series, y: pd.Series, number: int = 0, label: str | None = None) -> None:
-    """Points of one series, a colour and a marker of its own."""
+def points(ax: Axes, x: pd.Series, y: pd.Series, exams: int, number: int = 0, label: str | None = None) -> None:
+    """Points of one series in a colour and marker of its own, small and clear where ``exams`` in all are many."""
+    many = exams > MANY
     ax.scatter(
         x,
         y,
-        s=22 if len(x) < 300 else 9,
+        s=6 if many else 22,
         marker=MARKERS[number % len(MARKERS)],
         c=SERIES[number % len(SERIES)],
-        edgecolors=SURFACE,
+        edgecolors="none" if many else SURFACE,
         linewidths=0.4,
-        alpha=0.85,
+        alpha=0.45 if many else 0.85,
         label=label,
-        rasterized=len(x) > RASTER_ABOVE,
+        rasterized=exams > RASTER_ABOVE,
         zorder=3,
     )
 
@@ -35,8 +39,10 @@ def by_site(ax: Axes, rows: pd.DataFrame, x: pd.Series, y: pd.Series, sites: lis
     for number, site in enumerate(sites):
         here = rows.site == site
         if here.any():
-            points(ax, x[here], y[here], number, site)
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, handletextpad=0.1, columnspacing=1.2)
+            points(ax, x[here], y[here], len(rows), number, site)
+    legend = ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, handletextpad=0.1, columnspacing=1.2)
+    for handle in legend.legend_handles:
+        handle.set(alpha=1, sizes=[22])  # type: ignore[union-attr]
 
 
 def scatter(ax: Axes, rows: pd.DataFrame, sites: list[str]) -> None:
@@ -85,7 +91,7 @@ def residual(ax: Axes, rows: pd.DataFrame, covariate: str, label: str, effect: E
     if covariate == "sex":
         _by_sex(ax, known)
     else:
-        points(ax, known[covariate], known.residual)
+        points(ax, known[covariate], known.residual, len(known))
         if effect.value is not None:
             ends = np.array([known[covariate].min(), known[covariate].max()])
             middle, mean = known[covariate].mean(), known.residual.mean()
@@ -98,7 +104,7 @@ def _by_sex(ax: Axes, rows: pd.DataFrame) -> None:
     for number, sex in enumerate(SEXES):
         values = rows.residual[rows.sex == sex].sort_values()
         side = number + 0.28 * (np.modf(np.arange(len(values)) * 0.618034)[0] - 0.5)
-        points(ax, pd.Series(side), values)
+        points(ax, pd.Series(side), values, len(rows))
         if len(values):
             ax.plot([number - 0.25, number + 0.25], [values.mean()] * 2, color=SERIES[1], linewidth=2, zorder=4)
     ax.set_xticks(range(len(SEXES)), SEXES)

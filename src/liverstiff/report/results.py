@@ -80,7 +80,7 @@ def subgroups(study: Study) -> Section:
     figures = [figure for partition in filled(study) if (figure := _forest(study, partition))]
     table = study.metrics
     metrics = ["pearson_r", "reference_sd_kpa", "mae_kpa", "bias_kpa"]
-    heads = [Head(""), Head("Exams"), *(Head(with_unit(*metric_wording(name)[:2])) for name in metrics)]
+    heads = [Head(""), Head("Exams (patients)"), *(Head(with_unit(*metric_wording(name)[:2])) for name in metrics)]
     rows = []
     for partition in filled(study):
         here = table[(table.partition == partition) & table.group.str.startswith("steatosis=")]
@@ -88,7 +88,7 @@ def subgroups(study: Study) -> Section:
         for group, part in here.groupby("group", sort=False):
             n, patients = int(part.n.iloc[0]), int(part.patients.iloc[0])
             estimates = [study.estimate(partition, name, str(group)) for name in metrics]
-            rows.append(Row(group_text(str(group)), [exams_text(n, patients), *estimates], study.small(n)))
+            rows.append(Row(group_text(str(group)), [f"{n:,} ({patients:,})", *estimates], study.small(n)))
         if here.empty:
             rows.append(Row("Steatosis not recorded", ["–"] * (1 + len(metrics))))
     blocks = [Block("small_figures", figures)] if figures else []
@@ -106,7 +106,7 @@ def _forest(study: Study, partition: str) -> Figure | None:
         return None
     told = "; ".join(f"{group_text(row.group)} {rounded(row.value, 2)}" for row in records(rows))
     title = partition_text(partition)
-    with axes(3.5, 0.85 + 0.27 * len(rows)) as (canvas, ax):
+    with axes(3.2, 0.85 + 0.25 * len(rows)) as (canvas, ax):
         plots.forest(ax, rows)
         svg = save(canvas, study.figures, f"forest_{partition}", f"{title}, Pearson r by group: {told}.")
     small = study.small(int(rows.n.min()))
@@ -121,10 +121,14 @@ def residuals(study: Study) -> Section:
         blocks.append(Block("small_figures", [_residual(study, partition, row) for _, row in here.iterrows()]))
         rows.append(Row(partition_text(partition)))
         for _, row in here.iterrows():
-            size = exams_text(int(row.n), int(row.patients))
-            cells: list[Cell] = [size, EFFECTS[row.covariate], Estimate.of(row, digits=3), p_text(float(row.p))]
+            cells: list[Cell] = [
+                f"{row.n:,} ({row.patients:,})",
+                EFFECTS[row.covariate],
+                Estimate.of(row, digits=3),
+                p_text(float(row.p)),
+            ]
             rows.append(Row(COVARIATES[row.covariate].split(",")[0], cells, study.small(int(row.n))))
-    heads = [Head(""), Head("Exams"), Head("Effect on the residual"), Head("Estimate"), Head("p")]
+    heads = [Head(""), Head("Exams (patients)"), Head("Effect on the residual"), Head("Estimate"), Head("p")]
     notes = [
         "Least squares; interval and p allow for repeat exams of a patient. Residual: estimate − elastography. "
         "A p value above 0.05 does not show that there is no bias: read the interval."

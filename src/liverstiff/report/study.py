@@ -131,6 +131,7 @@ class Row:
     head: str
     cells: Sequence[Cell] = ()
     small: bool = False
+    nested: bool = False
 
 
 @dataclass(frozen=True)
