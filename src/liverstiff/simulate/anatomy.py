@@ -1,7 +1,7 @@
 """A digital abdomen: soft-edged organs on a grid in world millimetres, different in every patient.
 
-Each organ is an implicit shape turned into the share of a voxel that it fills; the shares are painted one over the other, so
-that partial volume is right at any later resolution. World axes are RAS+, the liver lies at x > 0.
+Each organ is an implicit shape turned into the share of a voxel that it fills; the shares are painted one over the
+other, so that partial volume is right at any later resolution. World axes are RAS+, the liver lies at x > 0.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Anatomy:
         return whole
 
     def paint(self, values: dict[str, float | np.ndarray]) -> np.ndarray:
-        """The world grid with every layer painted in the value of its tissue (a number, or an array on its box), float32."""
+        """The world grid with every layer in the value of its tissue (a number, or an array on its box), float32."""
         image = np.zeros(SHAPE, np.float32)
         for layer in self.layers:
             part = image[layer.box]
@@ -82,10 +82,13 @@ def build(patient: dict[str, float], rng: np.random.Generator) -> Anatomy:
     """
     body = _body(patient["bmi"], rng)
     points = displaced_points(rng)
-    trunk, cavity = _trunk(points, body)
+    skin = ellipsoid(points, (0, 0, 0), (body.half_width, body.half_depth, np.inf))
+    trunk, cavity = _trunk(skin, body)
     viscera, spine = _viscera(points, body, rng), _spine(points, body)
     room = cavity.fraction * (1 - covered(spine))
-    liver, parts, lobes = build_liver(points, body.cavity[0], room, patient, rng)
+    liver, parts, lobes = build_liver(
+        points, body.cavity[0], skin + np.float32(body.fat + body.wall), room, patient, rng
+    )
     spleen = build_spleen(points, body.cavity, without(room, liver), patient["spleen_ml"])
     texture = np.float32(max(patient["texture"], 0.1)) * noise(liver.fraction.shape, 4.0, rng)
     return Anatomy((*trunk, cavity, *viscera, *spine, liver, *parts, spleen), lobes, texture)
@@ -98,9 +101,8 @@ def _body(bmi: float, rng: np.random.Generator) -> Body:
     return Body(half_width, half_depth, float(np.clip(6 + 0.8 * (bmi - 20), 6, 30)))
 
 
-def _trunk(points: Points, body: Body) -> tuple[tuple[Layer, ...], Layer]:
-    """Skin with fat, then the muscular wall; and the cavity, filled with visceral fat."""
-    skin = ellipsoid(points, (0, 0, 0), (body.half_width, body.half_depth, np.inf))
+def _trunk(skin: np.ndarray, body: Body) -> tuple[tuple[Layer, ...], Layer]:
+    """Skin with fat, then the muscular wall; and the cavity with visceral fat, from the distance to the skin."""
     depths = (("skin", "fat", 0.0), ("wall", "muscle", body.fat), ("cavity", "fat", body.fat + body.wall))
     skin_layer, wall, cavity = (Layer(o, t, _EVERYWHERE, filled(skin + np.float32(d))) for o, t, d in depths)
     return (skin_layer, wall), cavity

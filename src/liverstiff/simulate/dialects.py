@@ -1,8 +1,9 @@
-"""What each vendor calls its series, and how it states physics and units. Values follow exported files and vendor manuals.
+"""What each vendor calls its series, and how it states physics and units.
 
-Stiffness: GE stores Pa as plain integers and a second map that is 0 where it is not confident (no confidence map); Siemens stores
-Pa with a rescale slope per slice, confidence in per mille; Philips states kPa by a real-world value mapping while its rescale slope
-means nothing, confidence in percent.
+Routine sequences follow exported files. No elastography object was at hand: its texts and units are assumptions, chosen
+to differ. GE stores Pa as plain integers and a second map that is 0 where it is not confident (no confidence map);
+Siemens stores Pa with a rescale slope per slice, confidence in per mille; Philips states kPa by a real-world value
+mapping while its rescale slope means nothing, confidence in percent.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from typing import Any, Literal
 from pydicom.dataset import Dataset
 
 from liverstiff.simulate.dicom import Private
+from liverstiff.simulate.population import Vendor
 from liverstiff.simulate.scan import Protocol
 
 Dialect = Literal["ge", "siemens", "philips", "philips-enhanced"]
-Vendor = Literal["GE", "Siemens", "Philips"]
 
 VENDORS: dict[str, Vendor] = {"ge": "GE", "siemens": "Siemens", "philips": "Philips", "philips-enhanced": "Philips"}
 
 PROTOCOLS: dict[tuple[Vendor, float], Protocol] = {
-    ("GE", 1.5): Protocol((0, 50, 400, 800), t1_te=2.1, t1_tr=4.6, t2_te=86, scale=8000),
+    ("GE", 1.5): Protocol((0, 50, 400, 800), t1_te=1.6, t1_tr=4.6, t2_te=86, scale=8000),
     ("GE", 3.0): Protocol((0, 50, 400, 800), t1_te=1.2, t1_tr=4.1, t2_te=84, scale=8000, epi_mm=3.5),
-    ("Siemens", 1.5): Protocol((0, 100, 600), t1_te=2.3, t1_tr=4.9, t2_te=90, scale=2500, dwi_slice_major=True),
+    ("Siemens", 1.5): Protocol((0, 100, 600), t1_te=1.7, t1_tr=4.9, t2_te=90, scale=2500, dwi_slice_major=True),
     ("Siemens", 3.0): Protocol((50, 400, 800), t1_te=1.3, t1_tr=4.0, t2_te=82, scale=2500, epi_mm=3.5),
-    ("Philips", 1.5): Protocol((0, 50, 400, 800), t1_te=2.2, t1_tr=4.8, t2_te=80, scale=3500, dwi_slice_major=True),
+    ("Philips", 1.5): Protocol((0, 50, 400, 800), t1_te=1.6, t1_tr=4.8, t2_te=80, scale=3500, dwi_slice_major=True),
     ("Philips", 3.0): Protocol(
         (0, 50, 400, 800), t1_te=1.2, t1_tr=3.9, t2_te=78, scale=3500, epi_mm=3.5, dwi_slice_major=True
     ),
@@ -49,7 +50,12 @@ class SeriesText:
 
 
 _O, _D = ("ORIGINAL", "PRIMARY"), ("DERIVED", "PRIMARY")
-_GRE3D = {"variant": ("SP",), "options": ("FS",), "acquisition": "3D"}
+
+
+def _gradient_echo_3d(description: str, image_type: tuple[str, ...], **extra: str) -> SeriesText:
+    """A fat-suppressed spoiled gradient echo in three dimensions."""
+    return SeriesText(description, image_type, ("GR",), ("SP",), ("FS",), "3D", extra=extra)
+
 
 SERIES: dict[Vendor, dict[str, SeriesText]] = {
     "GE": {
@@ -59,49 +65,82 @@ SERIES: dict[Vendor, dict[str, SeriesText]] = {
         "mre_magnitude": SeriesText("MR Touch 60Hz", (*_O, "OTHER"), ("GR",), ("SP",)),
         "mre_stiffness": SeriesText("Elastogram STGRY", (*_D, "OTHER", "STGRY"), ("GR",), ("SP",)),
         "mre_masked": SeriesText("Elastogram STGRYM", (*_D, "OTHER", "STGRYM"), ("GR",), ("SP",)),
-        "t1w": SeriesText("WATER: AX LAVA-Flex", (*_D, "DIXON", "WATER"), ("GR",), **_GRE3D),
-        "t1w_post": SeriesText("WATER: AX LAVA-Flex +C PV", (*_D, "DIXON", "WATER"), ("GR",), **_GRE3D),
-        "subtraction": SeriesText("SUB: AX LAVA-Flex PV", ("DERIVED", "SECONDARY", "SUBTRACT"), ("GR",), **_GRE3D),
+        "t1w": _gradient_echo_3d("WATER: AX LAVA-Flex", (*_D, "DIXON", "WATER")),
+        "t1w_post": _gradient_echo_3d("WATER: AX LAVA-Flex +C PV", (*_D, "DIXON", "WATER")),
+        "subtraction": _gradient_echo_3d("SUB: AX LAVA-Flex PV", ("DERIVED", "SECONDARY", "SUBTRACT")),
     },
     "Siemens": {
         "localizer": SeriesText("localizer_haste_bh", (*_O, "M", "ND", "NORM"), ("SE",), ("SK", "SP"), ("PFP",)),
         "t2w": SeriesText(
-            "t2_tse_fs_tra_trig", (*_O, "M", "ND", "NORM"), ("SE",), ("SK", "SP"), ("FS",), "2D", 17, {"SequenceName": "*tse2d1_17"}
+            "t2_tse_fs_tra_trig",
+            (*_O, "M", "ND", "NORM"),
+            ("SE",),
+            ("SK", "SP"),
+            ("FS",),
+            "2D",
+            17,
+            {"SequenceName": "*tse2d1_17"},
         ),
         "dwi": SeriesText(
-            "ep2d_diff_tra_trig_TRACEW", (*_D, "DIFFUSION", "TRACEW", "ND", "NORM"), ("EP",), ("SK", "SP"), ("FS", "PFP"), "2D", 52
+            "ep2d_diff_tra_trig_TRACEW",
+            (*_D, "DIFFUSION", "TRACEW", "ND", "NORM"),
+            ("EP",),
+            ("SK", "SP"),
+            ("FS", "PFP"),
+            "2D",
+            52,
         ),
-        "adc": SeriesText("ep2d_diff_tra_trig_ADC", (*_D, "DIFFUSION", "ADC", "ND", "NORM"), ("EP",), ("SK", "SP"), ("FS", "PFP")),
-        "mre_magnitude": SeriesText("gre_mre_tra_60Hz_Mag", (*_O, "M", "ND"), ("GR",), ("SP",), extra={"SequenceName": "*fl2d1"}),
+        "adc": SeriesText(
+            "ep2d_diff_tra_trig_ADC", (*_D, "DIFFUSION", "ADC", "ND", "NORM"), ("EP",), ("SK", "SP"), ("FS", "PFP")
+        ),
+        "mre_magnitude": SeriesText(
+            "gre_mre_tra_60Hz_Mag", (*_O, "M", "ND"), ("GR",), ("SP",), extra={"SequenceName": "*fl2d1"}
+        ),
         "mre_stiffness": SeriesText("gre_mre_tra_60Hz_Stiffness", (*_D, "MRE", "STIFFNESS"), ("GR",), ("SP",)),
         "mre_confidence": SeriesText("gre_mre_tra_60Hz_ConfMap", (*_D, "MRE", "CONFIDENCE"), ("GR",), ("SP",)),
-        "t1w": SeriesText("t1_vibe_fs_tra_bh", (*_O, "M", "ND", "NORM"), ("GR",), **_GRE3D, extra={"SequenceName": "*fl3d1"}),
-        "t1w_post": SeriesText(
-            "t1_vibe_fs_tra_bh_pv", (*_O, "M", "ND", "NORM"), ("GR",), **_GRE3D, extra={"SequenceName": "*fl3d1"}
-        ),
-        "subtraction": SeriesText("t1_vibe_fs_tra_bh_SUB", (*_D, "M", "ND", "NORM", "SUB"), ("GR",), **_GRE3D),
+        "t1w": _gradient_echo_3d("t1_vibe_fs_tra_bh", (*_O, "M", "ND", "NORM"), SequenceName="*fl3d1"),
+        "t1w_post": _gradient_echo_3d("t1_vibe_fs_tra_bh_pv", (*_O, "M", "ND", "NORM"), SequenceName="*fl3d1"),
+        "subtraction": _gradient_echo_3d("t1_vibe_fs_tra_bh_SUB", (*_D, "M", "ND", "NORM", "SUB")),
     },
     "Philips": {
         "localizer": SeriesText("Survey_BH", (*_O, "M_SE", "M", "SE"), ("SE",)),
         "t2w": SeriesText("T2W_TSE_SPAIR_RT", (*_O, "M_SE", "M", "SE"), ("SE",), ("SK",), ("FS",), "2D", 20),
         "dwi": SeriesText("DWI_RT", (*_O, "M_SE", "M", "SE"), ("SE",), ("SK",), ("PFP", "FS"), "2D", 37),
-        "adc": SeriesText("dADC_RT", ("DERIVED", "PRIMARY", "ADC", "ADC", "SE"), ("SE",), ("SK",), ("PFP", "FS"), "2D", 37),
+        "adc": SeriesText(
+            "dADC_RT", ("DERIVED", "PRIMARY", "ADC", "ADC", "SE"), ("SE",), ("SK",), ("PFP", "FS"), "2D", 37
+        ),
         "mre_magnitude": SeriesText("MRE_60Hz", (*_O, "M_FFE", "M", "FFE"), ("GR",), ("SK",)),
         "mre_stiffness": SeriesText("MRE_Stiffness", (*_D, "STIFFNESS", "M", "FFE"), ("GR",), ("SK",)),
         "mre_confidence": SeriesText("MRE_Confidence", (*_D, "CONFIDENCE", "M", "FFE"), ("GR",), ("SK",)),
-        "t1w": SeriesText("eTHRIVE_SPAIR_BH", (*_O, "M_FFE", "M", "FFE"), ("GR",), **_GRE3D, extra={"ContrastBolusAgent": ""}),
-        "t1w_post": SeriesText("eTHRIVE_SPAIR_BH_PV", (*_O, "M_FFE", "M", "FFE"), ("GR",), **_GRE3D),
-        "subtraction": SeriesText("SUB_eTHRIVE_PV", (*_D, "SUBTRACTION", "M", "FFE"), ("GR",), **_GRE3D),
+        "t1w": _gradient_echo_3d("eTHRIVE_SPAIR_BH", (*_O, "M_FFE", "M", "FFE"), ContrastBolusAgent=""),
+        "t1w_post": _gradient_echo_3d("eTHRIVE_SPAIR_BH_PV", (*_O, "M_FFE", "M", "FFE")),
+        "subtraction": _gradient_echo_3d("SUB_eTHRIVE_PV", (*_D, "SUBTRACTION", "M", "FFE")),
     },
 }
 
 EQUIPMENT: dict[tuple[Vendor, float], dict[str, Any]] = {
-    ("GE", 1.5): {"Manufacturer": "GE MEDICAL SYSTEMS", "ManufacturerModelName": "Optima MR450w", "SoftwareVersions": "DV26.0_R03"},
-    ("GE", 3.0): {"Manufacturer": "GE MEDICAL SYSTEMS", "ManufacturerModelName": "DISCOVERY MR750w", "SoftwareVersions": "DV29.1"},
+    ("GE", 1.5): {
+        "Manufacturer": "GE MEDICAL SYSTEMS",
+        "ManufacturerModelName": "Optima MR450w",
+        "SoftwareVersions": "DV26.0_R03",
+    },
+    ("GE", 3.0): {
+        "Manufacturer": "GE MEDICAL SYSTEMS",
+        "ManufacturerModelName": "DISCOVERY MR750w",
+        "SoftwareVersions": "DV29.1",
+    },
     ("Siemens", 1.5): {"Manufacturer": "SIEMENS", "ManufacturerModelName": "Aera", "SoftwareVersions": "syngo MR E11"},
     ("Siemens", 3.0): {"Manufacturer": "SIEMENS", "ManufacturerModelName": "Skyra", "SoftwareVersions": "syngo MR E11"},
-    ("Philips", 1.5): {"Manufacturer": "Philips Medical Systems", "ManufacturerModelName": "Ingenia", "SoftwareVersions": "5.6.1"},
-    ("Philips", 3.0): {"Manufacturer": "Philips Medical Systems", "ManufacturerModelName": "Ingenia Elition X", "SoftwareVersions": "5.7.1"},
+    ("Philips", 1.5): {
+        "Manufacturer": "Philips Medical Systems",
+        "ManufacturerModelName": "Ingenia",
+        "SoftwareVersions": "5.6.1",
+    },
+    ("Philips", 3.0): {
+        "Manufacturer": "Philips Medical Systems",
+        "ManufacturerModelName": "Ingenia Elition X",
+        "SoftwareVersions": "5.7.1",
+    },
 }
 
 

@@ -12,12 +12,12 @@ from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element, write_file_meta_info
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from liverstiff.simulate.signal import Grid
 
-MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
-ENHANCED_MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4.1"
+MR_IMAGE = UID("1.2.840.10008.5.1.4.1.1.4")
+ENHANCED_MR_IMAGE = UID("1.2.840.10008.5.1.4.1.1.4.1")
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 Private = tuple[int, str, int, str, Any]
@@ -55,10 +55,10 @@ class Series:
     """One multi-frame object instead of a file an image."""
 
 
-def uid(*parts: Any) -> str:
+def uid(*parts: Any) -> UID:
     """A UID that follows from its parts alone, always 44 characters long."""
     number = int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:16])
-    return f"2.25.{10**38 + number % (2 * 10**38)}"
+    return UID(f"2.25.{10**38 + number % (2 * 10**38)}")
 
 
 def axial_frames(volume: np.ndarray, grid: Grid) -> list[Frame]:
@@ -102,7 +102,7 @@ def _encode(dataset: Dataset, encodings: list[str]) -> dict[int, bytes]:
     return encoded
 
 
-def _file_head(sop_class: str, instance: str) -> bytes:
+def _file_head(sop_class: UID, instance: UID) -> bytes:
     """Preamble and file meta information."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, instance
@@ -118,7 +118,8 @@ def encode_series(study: dict[str, Any], series: Series) -> Iterator[bytes]:
     """The files of a series, in the order of instance numbers.
 
     Args:
-        study: attributes of patient, study and equipment by keyword; holds ``StudyInstanceUID`` and ``SpecificCharacterSet``.
+        study: attributes of patient, study and equipment by keyword, with ``StudyInstanceUID`` and
+            ``SpecificCharacterSet``.
         series: images and their attributes.
     """
     encodings = convert_encodings(study["SpecificCharacterSet"])

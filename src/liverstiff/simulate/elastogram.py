@@ -16,7 +16,17 @@ FAILURES = ("no_confident_pixel", "area_too_small")
 """What can go wrong: iron or no vibration, or a liver that is hardly reached."""
 
 _SLICE = ((96, 80, 1), (4.0, 4.0, 10.0))
-_KPA = {"liver": 2.0, "spleen": 5.5, "muscle": 4.0, "fat": 1.2, "blood": 1.0, "kidney": 4.5, "fluid": 0.8, "bone": 7, "lung": 1}
+_KPA = {
+    "liver": 2.0,
+    "spleen": 5.5,
+    "muscle": 4.0,
+    "fat": 1.2,
+    "blood": 1.0,
+    "kidney": 4.5,
+    "fluid": 0.8,
+    "bone": 7,
+    "lung": 1,
+}
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 
 from liverstiff.simulate import dialects, signal
 from liverstiff.simulate.anatomy import Anatomy
-from liverstiff.simulate.dialects import Vendor
 from liverstiff.simulate.dicom import Frame, Series, as_stored, axial_frames
 from liverstiff.simulate.elastogram import Elastogram
+from liverstiff.simulate.population import Vendor
 from liverstiff.simulate.scan import DWI_GRID, T1W_GRID, T2W_GRID, Protocol, Scan, scanner_adc
 from liverstiff.simulate.shapes import ORIGIN_MM, SHAPE, STEP_MM
 
@@ -103,7 +103,11 @@ def _series(scanner: Scanner, kind: str, number: int, frames: list[Frame]) -> Se
         attributes |= {"ContrastBolusAgent": "Gadobutrol", "ContrastBolusVolume": 7.5, "ContrastBolusRoute": "IV"}
     enhanced = kind == "dwi" and scanner.dialect == "philips-enhanced"
     if enhanced:
-        attributes |= {"PulseSequenceName": "SE_EPI", "EchoPlanarPulseSequence": "YES", "AcquisitionContrast": "DIFFUSION"}
+        attributes |= {
+            "PulseSequenceName": "SE_EPI",
+            "EchoPlanarPulseSequence": "YES",
+            "AcquisitionContrast": "DIFFUSION",
+        }
         attributes |= {"ImageType": ["ORIGINAL", "PRIMARY", "DIFFUSION", "NONE"]}
     return Series(number, frames, (y_mm, x_mm), attributes, enhanced=enhanced)
 
@@ -130,7 +134,10 @@ def trace_frames(scanner: Scanner, volumes: np.ndarray, ge_offset: bool) -> list
         attributes, private = dialects.b_value_elements(vendor, b, ge_offset)
         if scanner.dialect == "philips-enhanced":
             direction = "NONE" if b == 0 else "ISOTROPIC"
-            attributes, private = {"DiffusionBValue": float(b), "DiffusionDirectionality": direction, "b_index": index}, ()
+            attributes, private = (
+                {"DiffusionBValue": float(b), "DiffusionDirectionality": direction, "b_index": index},
+                (),
+            )
         frames = axial_frames(as_stored(volume, scanner.top), DWI_GRID)
         by_volume.append([replace(frame, attributes=attributes, private=private) for frame in frames])
     if protocol.dwi_slice_major:

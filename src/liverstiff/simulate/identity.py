@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import zlib
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
+from liverstiff.config import SimulatedSiteConfig
 from liverstiff.simulate.dialects import EQUIPMENT, VENDORS
 from liverstiff.simulate.dicom import uid
 
-if TYPE_CHECKING:
-    from liverstiff.config import SimulatedSiteConfig
-    from liverstiff.simulate.site import Visit
-
 _NAMES = {
-    "english": (("ALDERTON", "BRISKWELL", "CORBYNE", "DUNMARSH", "ELVERSON"), ("AVERY", "BLAKE", "CASEY", "DREW", "ELLIS")),
-    "german": (("Müllerstein", "Größberg", "Jäschkow", "Köhlmann", "Süßfeld"), ("Jürgen", "Änne", "Björn", "Käthe", "Sören")),
+    "english": (
+        ("ALDERTON", "BRISKWELL", "CORBYNE", "DUNMARSH", "ELVERSON"),
+        ("AVERY", "BLAKE", "CASEY", "DREW", "ELLIS"),
+    ),
+    "german": (
+        ("Müllerstein", "Größberg", "Jäschkow", "Köhlmann", "Süßfeld"),
+        ("Jürgen", "Änne", "Björn", "Käthe", "Sören"),
+    ),
     "coded": (("VAN OSTERWIJK", "DE RIETVELDEN", "TEN BRUGGE"), ("JORIS", "MAAIKE", "SANNE", "TEUN")),
     "plain": (("FAIRLOCK", "GRESHOLM", "HARTWICKE", "INGLEBY"), ("FRANCES", "GEORGE", "HOLLIS", "IVY")),
 }
@@ -28,13 +32,29 @@ _HOSPITALS = {
 }
 
 
-def identify(site: str, settings: SimulatedSiteConfig, seed: int, visit: Visit, patient: dict[str, Any]) -> dict[str, Any]:
-    """DICOM attributes of patient, study and equipment, by keyword; the same patient keeps name, number and birthday."""
+@dataclass(frozen=True)
+class Visit:
+    """One exam of one patient."""
+
+    patient: int
+    """Number of the patient at the site."""
+    repeat: int
+    """0 for the first exam, 1 for the second."""
+    date: dt.date
+    """Day of the exam."""
+    first: dt.date
+    """Day of the patient's first exam."""
+
+
+def identify(
+    site: str, settings: SimulatedSiteConfig, seed: int, visit: Visit, patient: dict[str, Any]
+) -> dict[str, Any]:
+    """DICOM attributes of patient, study and equipment, by keyword; a patient keeps name, number and birthday."""
     style, key = settings.record_style, f"{seed}/{site}"
     pick = zlib.crc32(f"{key}/{visit.patient}".encode())
     last, first = _NAMES[style]
     number = 10_000_000 + (zlib.crc32(key.encode()) + visit.patient * 7_368_787) % 89_999_999
-    birth = visit.date - dt.timedelta(days=int(365.25 * patient["age"]) + (pick % 365 if not visit.repeat else 0))
+    birth = visit.date - dt.timedelta(days=round(365.25 * patient["age"]))
     hospital, address = _HOSPITALS[style]
     study_uid = uid(key, "study", visit.patient, visit.repeat)
     return {

@@ -29,6 +29,9 @@ _COARSE_ML = 8 * STEP_MM[0] * STEP_MM[1] * STEP_MM[2] / 1000
 RIGHT_MM, BIFURCATION_MM = 68.0, 40.0
 """At size 1: from the centre of the right lobe to the lateral edge, and to the right wall of the portal bifurcation."""
 
+GAP_MM = np.float32(3.0)
+"""Fat between liver and wall, so that bumps show there too."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -58,7 +61,7 @@ def caudate_distance(points: Points, frame: Frame, ratio: float) -> np.ndarray:
 
 
 def right_distance(points: Points, frame: Frame) -> np.ndarray:
-    """Distance to the right lobe: an ellipsoid without the niche behind the portal bifurcation, where the caudate lies."""
+    """Distance to the right lobe: an ellipsoid without the niche behind the portal bifurcation, the caudate's place."""
     lobe = ellipsoid(points, frame(0, 0, 0), frame.radii(RIGHT_MM, 75, 70))
     edge = frame(-BIFURCATION_MM, 18, 0)
     niche = np.maximum(points[0] - np.float32(edge[0]), points[1] - np.float32(edge[1]))
@@ -74,13 +77,19 @@ def liver_distance(points: Points, frame: Frame, ratio: float) -> np.ndarray:
 
 
 def build_liver(
-    points: Points, cavity_half_width: float, room: np.ndarray, patient: dict[str, float], rng: np.random.Generator
+    points: Points,
+    cavity_half_width: float,
+    wall: np.ndarray,
+    room: np.ndarray,
+    patient: dict[str, float],
+    rng: np.random.Generator,
 ) -> tuple[Layer, list[Layer], dict[str, Layer]]:
     """The liver, what lies in it or on it, and its true lobes.
 
     Args:
         points: displaced world coordinates, three arrays of the grid's shape.
         cavity_half_width: mm from the midline to the inner wall.
+        wall: distance to the inner wall, mm, negative inside: the liver's surface follows it, bumps and all.
         room: share of each voxel that the liver may fill.
         patient: ``liver_ml``, ``nodularity``, ``caudate_ratio``.
         rng: the patient's generator.
@@ -92,14 +101,16 @@ def build_liver(
     coarse = at(points, _COARSE)
 
     def volume_ml(size: float) -> float:
-        inside = filled(liver_distance(coarse, _frame(cavity_half_width, size), ratio), 6.0)
+        distance = liver_distance(coarse, _frame(cavity_half_width, size), ratio)
+        inside = filled(np.maximum(distance, wall[_COARSE] + GAP_MM), 6.0)
         return float((inside * room[_COARSE]).sum()) * _COARSE_ML
 
     frame = _frame(cavity_half_width, solve_scale(volume_ml, patient["liver_ml"]))
     box = box_around(frame(-30, 4, 0), frame.radii(112, 82, 76))
     inside = at(points, box)
     bumps = _bumps(patient["nodularity"]) * noise(inside[0].shape, 5.0, rng)
-    fraction = filled(liver_distance(inside, frame, ratio) + bumps) * room[box]
+    smooth = np.maximum(liver_distance(inside, frame, ratio), wall[box] + GAP_MM)
+    fraction = filled(smooth + bumps) * room[box]
     gallbladder = filled(ellipsoid(inside, frame(-30, 38, -50), frame.radii(13, 17, 26))) * room[box]
     fraction = fraction * (1 - gallbladder)
     vessels = filled(_vessel_distance(inside, frame)) * fraction
@@ -113,7 +124,7 @@ def build_liver(
 
 def _bumps(nodularity: float) -> np.float32:
     """Height (SD, mm) of the surface's bumps. Drawn larger than life: 1 mm would vanish in voxels of 3 x 3 x 6 mm."""
-    return np.float32(0.5 + 1.7 * max(nodularity, 0.0))
+    return np.float32(0.4 + 2.4 * max(nodularity, 0.0))
 
 
 def _vessel_distance(points: Points, frame: Frame) -> np.ndarray:

@@ -1,15 +1,19 @@
 """Patients as arrays: a log-linear world with known limits of what images and record can tell about stiffness.
 
-Fibrosis, inflammation and signs of the images and of the record are linear in standard normals; stiffness is exponential in
+Fibrosis, inflammation and the signs of images and record are linear in standard normals; stiffness is exponential in
 fibrosis and inflammation. ``draw_patients`` gives one row a patient; the images are rendered from the same rows.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+
+Vendor = Literal["GE", "Siemens", "Philips"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class SiteModel:
 
     name: str
     """Name of the site."""
-    vendor: str
+    vendor: Vendor
     """``GE``, ``Siemens`` or ``Philips``."""
     field_t: float
     """Field strength in tesla."""
@@ -60,10 +64,11 @@ def draw_patients(n: int, site: SiteModel, rng: np.random.Generator, measurement
         measurement_cv: within-subject coefficient of variation of the measured stiffness.
 
     Returns:
-        A row a patient: latent ``fibrosis`` and ``inflammation``, ``stiffness_kpa`` (true), ``measured_kpa``, :data:`SIGNS`
-        (ms, 1e-3 mm2/s, %, 1/s, mm, relative, ml), :data:`RECORD` in standard units, ``site``, ``vendor``, ``field_t``.
+        A row a patient: latent ``fibrosis`` and ``inflammation``, ``stiffness_kpa`` (true), ``measured_kpa``,
+        :data:`SIGNS` (ms, 1e-3 mm2/s, %, 1/s, mm, relative, ml), :data:`RECORD` in standard units, ``site``,
+        ``vendor``, ``field_t``.
     """
-    e = lambda: rng.standard_normal(n)  # noqa: E731  a fresh draw each time, as in the equations
+    e = partial(rng.standard_normal, n)  # a fresh draw each time, as in the equations
     table = pd.DataFrame({"site": [site.name] * n, "vendor": site.vendor, "field_t": site.field_t})
     table["age"] = np.clip(50 + 15 * e() + site.age, 8, 90)
     table["male"] = (rng.random(n) < 0.5).astype(int)
@@ -75,7 +80,7 @@ def draw_patients(n: int, site: SiteModel, rng: np.random.Generator, measurement
     inflammation, hidden = e(), e()
     table["fibrosis"], table["inflammation"] = fibrosis, inflammation
     table["pdff"] = np.clip(np.exp(np.log(7) + 0.28 * zb + 0.30 * diabetes - 0.10 * fibrosis + 0.75 * e()), 1, 45)
-    iron = e()
+    iron = rng.standard_normal(n)
     table["r2star"] = np.exp(np.log(38) + 0.30 * iron)
     level = (0.85 * fibrosis + 0.40 * inflammation + 0.15 * hidden) / 0.951
     table["stiffness_kpa"] = np.minimum(14, 1.6 + np.exp(0.17 + 0.774 * level))
@@ -91,8 +96,8 @@ def measure(stiffness_kpa: np.ndarray, rng: np.random.Generator, cv: float) -> n
 
 
 def _draw_signs(table: pd.DataFrame, iron: np.ndarray, rng: np.random.Generator) -> None:
-    """Add what the images show: relaxation, diffusion, shape. Age and sex shift it too, so that the record corrects it."""
-    e = lambda: rng.standard_normal(len(table))  # noqa: E731
+    """Add what the images show: relaxation, diffusion, shape. Age and sex shift it too: the record corrects it."""
+    e = partial(rng.standard_normal, len(table))
     F, I, f3 = table["fibrosis"], table["inflammation"], (table["field_t"] > 2).astype(float)  # noqa: E741
     za, zb, male = (table["age"] - 50) / 15, (table["bmi"] - 29.5) / 6, table["male"]
     zf, zi, Fp = (np.log(table["pdff"]) - np.log(7)) / 0.8, iron, np.maximum(F, 0)
@@ -115,7 +120,7 @@ def _draw_signs(table: pd.DataFrame, iron: np.ndarray, rng: np.random.Generator)
 
 def _draw_record(table: pd.DataFrame, rng: np.random.Generator) -> None:
     """Add the laboratory, in U/L, 1e9/L, g/dL and mg/dL."""
-    e = lambda: rng.standard_normal(len(table))  # noqa: E731
+    e = partial(rng.standard_normal, len(table))
     F, I, E = table["fibrosis"], table["inflammation"], e()  # noqa: E741
     za, male = (table["age"] - 50) / 15, table["male"]
     zf, Fp = (np.log(table["pdff"]) - np.log(7)) / 0.8, np.maximum(F, 0)

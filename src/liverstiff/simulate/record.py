@@ -15,6 +15,18 @@ RecordStyle = Literal["english", "german", "coded", "plain"]
 LABS = ("ast", "alt", "ggt", "platelets", "albumin", "bilirubin", "inr", "pdff")
 """Variables that may be missing on a date."""
 
+_SPREAD = {
+    "ast": 0.3,
+    "alt": 0.3,
+    "ggt": 0.3,
+    "platelets": 0.15,
+    "albumin": 0.08,
+    "bilirubin": 0.3,
+    "inr": 0.05,
+    "pdff": 0.2,
+}
+"""How much a value moves in months (SD of its logarithm)."""
+
 KEYS: dict[RecordStyle, tuple[str, str]] = {
     "english": ("MRN", "LAB_DATE"),
     "german": ("Patienten_ID", "Labordatum"),
@@ -61,9 +73,18 @@ _COLUMNS: dict[RecordStyle, dict[str, tuple[str, float, int]]] = {
         "inr": ("inr", 1, 2),
         "pdff": ("pdff", 1, 1),
     },
-    "plain": {name: (name.upper(), 1, digits) for name, digits in
-              {"age": 0, "bmi": 1, "ast": 0, "alt": 0, "ggt": 0, "platelets": 0, "albumin": 1, "bilirubin": 2,
-               "inr": 2, "pdff": 1}.items()},
+    "plain": {
+        "age": ("AGE", 1, 0),
+        "bmi": ("BMI", 1, 1),
+        "ast": ("AST", 1, 0),
+        "alt": ("ALT", 1, 0),
+        "ggt": ("GGT", 1, 0),
+        "platelets": ("PLATELETS", 1, 0),
+        "albumin": ("ALBUMIN", 1, 1),
+        "bilirubin": ("BILIRUBIN", 1, 2),
+        "inr": ("INR", 1, 2),
+        "pdff": ("PDFF", 1, 1),
+    },
 }
 
 _CODES: dict[RecordStyle, dict[str, tuple[str, tuple[str, str]]]] = {
@@ -103,11 +124,16 @@ def _text(value: float, digits: int, limit: float) -> str:
     return f"<{limit:g}" if value < limit else f"{value:.{digits}f}"
 
 
+def vary(values: Mapping[str, Any], rng: np.random.Generator, amount: float) -> dict[str, float]:
+    """The laboratory of another day: values that moved by ``amount`` times what they do in months."""
+    return {name: values[name] * float(np.exp(amount * _SPREAD[name] * rng.standard_normal())) for name in LABS}
+
+
 def draw_visits(patient: Mapping[str, Any], rng: np.random.Generator) -> list[tuple[int, dict[str, float]]]:
     """Laboratory visits around one exam: days from the exam, values in standard units.
 
-    One visit within 60 days before to 5 after holds the patient's values; in a fifth of the patients its laboratory is spread
-    over two visits. One or two visits lie far outside and hold other values.
+    One visit within 60 days before to 5 after holds the patient's values; in a fifth of the patients its laboratory is
+    spread over two visits. One or two visits lie far outside and hold other values.
     """
     names = ("age", "male", "bmi", "diabetes", *LABS)
     near = {name: float(patient[name]) for name in names}
@@ -120,6 +146,6 @@ def draw_visits(patient: Mapping[str, Any], rng: np.random.Generator) -> list[tu
         visits = [(int(rng.integers(-60, -30)), first), (int(rng.integers(-29, 6)), second)]
     for low, high in ((-500, -150), (60, 300))[: int(rng.integers(1, 3))]:
         days = int(rng.integers(low, high))
-        far = {name: near[name] * float(np.exp(0.25 * rng.standard_normal())) for name in LABS}
+        far = vary(near, rng, 1.0)
         visits.append((days, near | far | {"age": near["age"] + days / 365.25}))
     return visits

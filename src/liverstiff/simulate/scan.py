@@ -26,14 +26,14 @@ class Protocol:
     b_values: tuple[int, ...]
     t1_tr: float = 4.2
     t1_te: float = 1.3
-    t1_flip: float = 12.0
+    t1_flip: float = 14.0
     t2_tr: float = 3500.0
     t2_te: float = 85.0
     dwi_tr: float = 5200.0
     dwi_te: float = 60.0
-    fat_left: float = 0.30
-    """Share of the fat signal that the T1w suppression leaves."""
-    coil: float = 0.20
+    fat_left: float = 0.50
+    """Share of the fat signal that T1w suppression leaves: much, so that steatosis does not hide the liver's T1."""
+    coil: float = 0.15
     """Strength of the receive field."""
     scale: float = 4000.0
     """Stored units per unit of signal."""

@@ -1,7 +1,8 @@
 """From tissue to voxels: spin physics on the world grid, then what a scanner adds.
 
-Signal equations: spoiled gradient echo, spin echo and diffusion as in Bernstein, King, Zhou, Handbook of MRI Pulse Sequences
-(2004), chapters 14 to 17. Times are in ms, b in s/mm2, diffusion in 1e-3 mm2/s.
+Signal equations: spoiled gradient echo, spin echo and diffusion as in Bernstein, King, Zhou, Handbook of MRI Pulse
+Sequences (2004), chapters 14 and 17; perfusion as in Le Bihan et al., Radiology 1988 (bi-exponential). Times
+are in ms, b in s/mm2, diffusion in 1e-3 mm2/s.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from liverstiff.simulate.anatomy import Anatomy
-from liverstiff.simulate.shapes import ORIGIN_MM, STEP_MM, Triple
+from liverstiff.simulate.shapes import ORIGIN_MM, SHAPE, STEP_MM, Triple
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,9 @@ def enhanced(tissue: Tissue, name: str) -> Tissue:
 
 
 def axis_weights(axis: int, grid: Grid, shift: float) -> np.ndarray:
-    """How much each world voxel adds to each voxel of a grid along one axis: the overlap of the two, shape (out, world)."""
+    """How much each world voxel adds to each voxel of a grid along one axis: their overlap, shape (out, world)."""
     step, start = STEP_MM[axis], ORIGIN_MM[axis] + shift
-    count = {0: 134, 1: 110, 2: 62}[axis]
-    left = start + step * (np.arange(count) - 0.5)
+    left = start + step * (np.arange(SHAPE[axis]) - 0.5)
     size = grid.spacing[axis]
     low = (grid.origin[axis] + size * (np.arange(grid.shape[axis]) - 0.5))[:, None]
     overlap = np.minimum(left + step, low + size) - np.maximum(left, low)
@@ -132,7 +132,7 @@ def sample(world: np.ndarray, grid: Grid, shift_z: float = 0.0) -> np.ndarray:
 
 
 def render(anatomy: Anatomy, values: dict[str, float], grid: Grid, shift_z: float, texture: float = 0.0) -> np.ndarray:
-    """Noise-free image of a tissue table of signals; ``texture`` is the relative amplitude of the liver's heterogeneity."""
+    """Noise-free image from a signal per tissue; ``texture`` is the relative amplitude of the liver's heterogeneity."""
     painted: dict[str, float | np.ndarray] = dict(values)
     painted["liver"] = values["liver"] * (1 + np.float32(texture) * anatomy.texture)
     return sample(anatomy.paint(painted), grid, shift_z)
@@ -145,14 +145,17 @@ def mask(anatomy: Anatomy, organ: str, grid: Grid, shift_z: float = 0.0) -> np.n
 
 def coil_field(shape: tuple[int, ...], strength: float, rng: np.random.Generator) -> np.ndarray:
     """Receive sensitivity: brighter at the surface, a little tilted, mean about 1."""
-    axes = [np.linspace(-1, 1, n, dtype=np.float32).reshape([-1 if i == k else 1 for i in range(3)]) for k, n in enumerate(shape)]
+    axes = [
+        np.linspace(-1, 1, n, dtype=np.float32).reshape([-1 if i == k else 1 for i in range(3)])
+        for k, n in enumerate(shape)
+    ]
     tilt = 0.15 * strength * rng.standard_normal(3)
     log = sum(np.float32(t) * a for t, a in zip(tilt, axes, strict=True))
     return np.exp(log + np.float32(strength) * (axes[0] ** 2 + axes[1] ** 2 - np.float32(0.6)))
 
 
 def distort(image: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """Move voxels along y by a field in voxels, as inhomogeneity does to an echo-planar image (linear interpolation)."""
+    """Move voxels along y by a field in voxels, as inhomogeneity does to an echo-planar image (linear)."""
     rows = np.arange(image.shape[1], dtype=np.float32)[None, :, None] + field
     rows = np.clip(rows, 0, image.shape[1] - 1.001)
     low = rows.astype(np.int32)
@@ -169,7 +172,11 @@ def inhomogeneity(shape: tuple[int, ...], amplitude: float, rng: np.random.Gener
             for n in shape
         ]
         field += np.einsum("i,j,k->ijk", *waves)
-    return field * np.float32(amplitude / max(float(field.std()), 1e-6)) * np.linspace(0.7, 1.4, shape[2], dtype=np.float32)
+    return (
+        field
+        * np.float32(amplitude / max(float(field.std()), 1e-6))
+        * np.linspace(0.7, 1.4, shape[2], dtype=np.float32)
+    )
 
 
 def rician(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:

@@ -18,21 +18,9 @@ from liverstiff.simulate import anatomy, dialects, scan, signal
 from liverstiff.simulate.dicom import encode_series, uid
 from liverstiff.simulate.elastogram import FAILURES, acquire_elastogram, slice_grids
 from liverstiff.simulate.exam import Acquired, Scanner, exam_series
-from liverstiff.simulate.identity import identify
+from liverstiff.simulate.identity import Visit, identify
 from liverstiff.simulate.population import DEVELOPMENT_SITES, SIGNS, SiteModel, draw_patients, measure
-from liverstiff.simulate.record import KEYS, draw_visits, record_row
-
-
-@dataclass(frozen=True)
-class Visit:
-    """One exam of one patient."""
-
-    patient: int
-    """Number of the patient at the site."""
-    repeat: int
-    """0 for the first exam, 1 for the second."""
-    date: dt.date
-    """Day of the exam."""
+from liverstiff.simulate.record import KEYS, draw_visits, record_row, vary
 
 
 def simulate_site(*, site: str, config: SimulateConfig, tree: Path, record: Path, truth: Path) -> None:
@@ -54,7 +42,9 @@ def simulate_site(*, site: str, config: SimulateConfig, tree: Path, record: Path
         study = identify(site, settings, config.seed, visit, patient)
         write_exam(Scanner(settings.dialect, settings.field_t), exam, study, settings.layout, Path(tree))
         rows.append(truth_row(study, exam))
-        labs += lab_rows(settings, study["PatientID"], visit.date, patient, generator(config.seed, site, "labs", number))
+        labs += lab_rows(
+            settings, study["PatientID"], visit.date, patient, generator(config.seed, site, "labs", number)
+        )
     Path(record).parent.mkdir(parents=True, exist_ok=True)
     Path(truth).parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(labs).sort_values(list(KEYS[settings.record_style]), kind="stable").to_csv(record, index=False)
@@ -62,12 +52,12 @@ def simulate_site(*, site: str, config: SimulateConfig, tree: Path, record: Path
 
 
 def simulate_atlases(*, config: SimulateConfig, folder: Path) -> None:
-    """Write ``image_<n>.nii.gz`` (T1w) and ``label_<n>.nii.gz`` (1 liver, 2 spleen), n from 1, of patients of no site."""
+    """Write ``image_<n>.nii.gz`` (T1w) and ``label_<n>.nii.gz`` (1 liver, 2 spleen), n from 1, patients of no site."""
     models = DEVELOPMENT_SITES
     for n in range(1, config.atlases + 1):
         rng = generator(config.seed, "atlas", "patient", n)
         model = models[(n - 1) % len(models)]
-        patient = draw_patients(1, model, rng).iloc[0].to_dict()
+        patient = one_patient(model, rng)
         body = anatomy.build(patient, rng)
         protocol = dialects.PROTOCOLS[model.vendor, model.field_t]
         scanned = scan.acquire(body, patient, protocol, scan.Breath(0, 0, 0), rng)
@@ -90,10 +80,11 @@ def schedule(site: str, config: SimulateConfig) -> list[Visit]:
     rng = generator(config.seed, site, "schedule", 0)
     days = (config.last_date - config.first_date).days
     first = np.floor((rng.permutation(patients) + rng.random(patients)) / patients * days).astype(int)
-    visits = [Visit(k, 0, config.first_date + dt.timedelta(days=int(day))) for k, day in enumerate(first)]
-    for k in np.argsort(first, kind="stable")[:repeats]:
-        later = min(int(first[k]) + int(rng.integers(180, 720)), days)
-        visits.append(Visit(int(k), 1, config.first_date + dt.timedelta(days=later)))
+    dates = [config.first_date + dt.timedelta(days=int(day)) for day in first]
+    visits = [Visit(k, 0, date, date) for k, date in enumerate(dates)]
+    for k in rng.permutation(np.argsort(first, kind="stable")[: patients // 2 + 1])[:repeats]:
+        later = min(dates[k] + dt.timedelta(days=int(rng.integers(180, 720))), config.last_date)
+        visits.append(Visit(int(k), 1, later, dates[k]))
     return sorted(visits, key=lambda visit: (visit.patient, visit.repeat))
 
 
@@ -104,14 +95,21 @@ def site_model(site: str, settings: SimulatedSiteConfig) -> SiteModel:
     return replace(model, name=site)
 
 
+def one_patient(model: SiteModel, rng: np.random.Generator, cv: float = 0.10) -> dict[str, Any]:
+    """One row of the array-level world."""
+    return {str(name): value for name, value in draw_patients(1, model, rng, cv).iloc[0].items()}
+
+
 def draw_patient(site: str, config: SimulateConfig, visit: Visit) -> dict[str, Any]:
-    """The patient of an exam: the same person and signs at a second exam, measured anew."""
+    """The patient of an exam: at a second exam the same person and signs, older, with new measurements."""
     rng = generator(config.seed, site, "patient", visit.patient)
     model = site_model(site, config.sites[site])
-    patient: dict[str, Any] = draw_patients(1, model, rng, config.measurement_cv).iloc[0].to_dict()
+    patient = one_patient(model, rng, config.measurement_cv)
     if visit.repeat:
         again = generator(config.seed, site, "repeat", visit.patient)
         patient["measured_kpa"] = float(measure(np.array([patient["stiffness_kpa"]]), again, config.measurement_cv)[0])
+        patient["age"] += (visit.date - visit.first).days / 365.25
+        patient |= vary(patient, again, 0.3)
     return patient
 
 
