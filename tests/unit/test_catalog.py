@@ -201,6 +201,16 @@ def test_water_before_in_phase_and_maps_of_one_set(tmp_path):
     assert chosen == ["s002", "s003", "s004"]  # the other maps lie at other slices
 
 
+def test_an_unfit_source_is_not_taken_and_says_why(tmp_path):
+    paths = t1_series(tmp_path, "1", heights=(0, 5, 10, 20, 25, 30))
+    paths += t1_series(tmp_path, "2", b_values=(800,))
+    series = choose(identify_all([frame for path in paths for frame in read_frames(path)]))
+    assert [str(one.kind) for one in series] == ["T1w", "DWI"]
+    assert not any(one.chosen for one in series)
+    assert series[0].reason.endswith("not taken: slices are unevenly spaced: 5.00 to 10.00 mm")
+    assert series[1].reason.endswith("not taken: one b-value gives no diffusion coefficient")
+
+
 def test_pseudonyms_are_hmac_sha256():
     # printf 'patient|alba|0012' | openssl dgst -sha256 -mac HMAC -macopt hexkey:000102...1f
     assert patient_pseudonym(KEY, "alba", "0012") == "pe3037f35fa3c"

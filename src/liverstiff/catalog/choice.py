@@ -75,17 +75,30 @@ def _proved(series: Identified, first: str | None) -> Identified:
 
 
 def choose(exam: list[Identified]) -> list[Identified]:
-    """Mark the series that are taken."""
+    """Mark the series that are taken; a source that is unfit gets the fault added to its reason."""
+    exam = [_with_fault(series) for series in exam]
     taken = [best for kind in SEQUENCES if (best := _best(series for series in exam if series.kind == kind))]
     taken += _elastography_set(exam)
     names = {series.series for series in taken}
     return [replace(series, chosen=series.series in names) for series in exam]
 
 
+def unfit(series: Identified) -> str | None:
+    """Why a source cannot be taken, as a sentence; None when it can."""
+    if series.kind == Kind.DWI and len({round(b, -1) for b in series.stack.b_values}) < 2:
+        return "one b-value gives no diffusion coefficient"
+    return series.stack.fault()
+
+
+def _with_fault(series: Identified) -> Identified:
+    fault = unfit(series) if series.kind in SEQUENCES else None
+    return replace(series, reason=f"{series.reason}; not taken: {fault}") if fault else series
+
+
 def _best(candidates: Iterable[Identified]) -> Identified | None:
     """The preferred variant; then the most certain, the one with more b-values, more slices, the earliest."""
     return min(
-        (series for series in candidates if series.stack.fault() is None),
+        (series for series in candidates if unfit(series) is None),
         key=lambda series: (
             series.rank,
             -series.confidence,

@@ -115,7 +115,7 @@ def catalog_site(
         key: file of the secret key of the pseudonyms; made when absent.
         private: folder (made with mode 0700) for ``files.csv`` and ``exams.csv``, which link pseudonyms to identifiers.
         series: public table of the series, without identifiers.
-        settings: how exams are taken.
+        settings: the section ``catalog``; so far only :func:`catalog_study` decides by it.
         workers: processes that read headers.
 
     Raises:
@@ -141,8 +141,9 @@ def catalog_site(
 
 
 def files_below(tree: Path) -> list[Path]:
-    """All files below a folder, in the order of their paths."""
-    return sorted(Path(parent) / name for parent, _, names in os.walk(tree) for name in names)
+    """All regular files below a folder, in the order of their paths."""
+    paths = (Path(parent) / name for parent, _, names in os.walk(tree) for name in names)
+    return sorted(path for path in paths if path.is_file())
 
 
 def read_all(paths: list[Path], workers: int) -> list[list[Frame] | None]:
