@@ -27,8 +27,8 @@ def agreement(study: Study) -> Section:
     sites = sorted(study.analysed.site.unique())
     blocks = [Block("figures", _agreement_figures(study, name, sites)) for name in filled(study)]
     lead = (
-        "Left: a point per exam, on the dashed line when estimate and elastography are equal. Right: their difference, "
-        "with bias, 95 % limits of agreement, and the intervals of these lines in grey."
+        "First of each pair: a point per exam, on the dashed line where estimate equals elastography. Second: their "
+        "difference, with bias, 95 % limits of agreement, and the intervals of these lines in grey."
     )
     return Section("agreement", "Agreement", "Estimate against elastography", lead, [*blocks, *gap_blocks(study)])
 
