@@ -35,14 +35,12 @@ def pack_shard(*, registered: Path, segmented: Path, folder: Path, settings: Pac
     Exams are excluded with ``segmentation_failed`` when the mask has no liver.
     """
     folder = Path(folder)
-    inputs = sorted(path for source in (registered, segmented) for path in Path(source).rglob("*.nii.gz"))
     rows = map_exams(
         pack_exam,
         Path(segmented),
         folder,
         stage="pack",
         workers=workers,
-        inputs=inputs,
         measures="table.csv",
         registered=Path(registered),
         segmented=Path(segmented),

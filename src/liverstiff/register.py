@@ -69,7 +69,6 @@ def register_shard(*, harmonized: Path, folder: Path, settings: RegisterConfig, 
         Path(folder),
         stage="register",
         workers=workers,
-        inputs=sorted(Path(harmonized).rglob("*.nii.gz")),
         harmonized=Path(harmonized),
         settings=settings,
     )

@@ -31,14 +31,12 @@ def harmonize_shard(*, converted: Path, folder: Path, settings: HarmonizeConfig,
 
     Exams are excluded with ``missing_sequence`` (no T1w), ``unreadable_image`` or ``implausible_image``.
     """
-    inputs = sorted(path for path in Path(converted).rglob("sub-*") if path.is_file())
     map_exams(
         harmonize_exam,
         Path(converted),
         Path(folder),
         stage="harmonize",
         workers=workers,
-        inputs=inputs,
         converted=Path(converted),
         settings=settings,
     )

@@ -53,15 +53,13 @@ def segment_shard(*, registered: Path, atlases: Path, folder: Path, settings: Se
     Raises:
         DataError: when the folder holds no pair of image and label.
     """
-    inputs = [path for pair in atlas_pairs(Path(atlases)) for path in pair]
-    inputs += sorted(Path(registered).rglob("*_space-T1w_T1w.nii.gz"))
+    atlas_pairs(Path(atlases))  # a faulty folder stops the job before any exam is tried
     map_exams(
         segment_exam,
         Path(registered),
         Path(folder),
         stage="segment",
         workers=workers,
-        inputs=inputs,
         registered=Path(registered),
         atlases=Path(atlases),
         settings=settings,
@@ -104,10 +102,13 @@ def segment_voxels(voxels: np.ndarray, affine: np.ndarray, atlases: Path, settin
         ExamExcluded: ``segmentation_failed`` when no organ results, the liver lies on the left, or its volume is
             outside ``settings.liver_ml``.
     """
-    if voxels.ndim != 3 or min(voxels.shape) < 3:
-        raise ExamExcluded(Reason.SEGMENTATION_FAILED, f"the image has {voxels.shape} voxels; expected a volume")
-    with tempfile.TemporaryDirectory(prefix="liverstiff-segment-") as work:
-        view = propagate(normalise(voxels), affine, Path(atlases), settings, Path(work))
+    if voxels.ndim != 3 or min(voxels.shape) < 3 or not voxels.max() > 0:
+        raise ExamExcluded(Reason.SEGMENTATION_FAILED, f"the image of {voxels.shape} voxels is no volume or is empty")
+    try:
+        with tempfile.TemporaryDirectory(prefix="liverstiff-segment-") as work:
+            view = propagate(normalise(voxels), affine, Path(atlases), settings, Path(work))
+    except RuntimeError as error:  # so ITK reports images that it cannot bring together
+        raise ExamExcluded(Reason.SEGMENTATION_FAILED, f"ANTs stopped: {error}; look at the image") from error
     priors = fuse(view)
     labels = decide(refine(view.image, priors, view.affine), view, voxels.shape, affine)
     mask = np.zeros(voxels.shape, np.uint8)
