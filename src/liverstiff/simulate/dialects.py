@@ -26,7 +26,7 @@ PROTOCOLS: dict[tuple[Vendor, float], Protocol] = {
     ("GE", 3.0): Protocol((0, 50, 400, 800), t1_te=1.2, t1_tr=4.1, t2_te=84, scale=8000, epi_mm=3.5),
     ("Siemens", 1.5): Protocol((0, 100, 600), t1_te=1.7, t1_tr=4.9, t2_te=90, scale=2500, dwi_slice_major=True),
     ("Siemens", 3.0): Protocol((50, 400, 800), t1_te=1.3, t1_tr=4.0, t2_te=82, scale=2500, epi_mm=3.5),
-    ("Philips", 1.5): Protocol((0, 50, 400, 800), t1_te=1.6, t1_tr=4.8, t2_te=80, scale=3500, dwi_slice_major=True),
+    ("Philips", 1.5): Protocol((0, 100, 600), t1_te=1.6, t1_tr=4.8, t2_te=80, scale=3500, dwi_slice_major=True),
     ("Philips", 3.0): Protocol(
         (0, 50, 400, 800), t1_te=1.2, t1_tr=3.9, t2_te=78, scale=3500, epi_mm=3.5, dwi_slice_major=True
     ),
