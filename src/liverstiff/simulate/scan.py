@@ -31,8 +31,10 @@ class Protocol:
     t2_te: float = 85.0
     dwi_tr: float = 5200.0
     dwi_te: float = 60.0
-    fat_left: float = 0.50
-    """Share of the fat signal that T1w suppression leaves: much, so that steatosis does not hide the liver's T1."""
+    fat_left: float = 0.15
+    """Share of the signal of fatty tissue that T1w suppression leaves."""
+    liver_fat_left: float = 0.50
+    """The same for fat within the liver: more than is real, so that steatosis does not hide the liver's T1."""
     coil: float = 0.15
     """Strength of the receive field."""
     scale: float = 4000.0
@@ -100,7 +102,7 @@ def _t1_values(table: Mapping[str, signal.Tissue], protocol: Protocol, contrast:
             protocol.t1_tr,
             protocol.t1_te,
             protocol.t1_flip,
-            protocol.fat_left,
+            protocol.liver_fat_left if name == "liver" else protocol.fat_left,
         )
         for name, tissue in table.items()
     }
