@@ -97,16 +97,16 @@ def raw_values(cohort: pd.DataFrame, found: pd.DataFrame, variables: Sequence[st
     Args:
         cohort: indexed by exam.
         found: result of :func:`find_exams`.
-        variables: columns of either.
+        variables: :data:`MEASURES`, taken from ``found``, and columns of ``cohort``.
 
     Raises:
         DataError: for a column that is not there, or a negative value of a skewed variable.
     """
-    table = pd.concat([cohort.loc[found.index], found[list(MEASURES)]], axis=1)
-    unknown = [name for name in variables if name not in table]
+    unknown = [name for name in variables if name not in (*MEASURES, *cohort)]
     if unknown:
         raise DataError(f"train.record: no column {', '.join(unknown)} in the cohort table; name columns it has")
-    columns = [_numbers(table[name], name) for name in variables]
+    rows = cohort.loc[found.index]
+    columns = [_numbers((found if name in MEASURES else rows)[name], name) for name in variables]
     return np.stack(columns, axis=1) if columns else np.empty((len(found), 0))
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 Weights = dict[str, Tensor]
 
@@ -50,14 +51,25 @@ class Progress:
         return len(self.history) - self.best_epoch.epoch if self.history else 0
 
 
-def write(
-    path: Path, fingerprint: str, network: torch.nn.Module, optimizer: torch.optim.Optimizer, at: Progress
-) -> None:
+@dataclass(frozen=True)
+class State:
+    """What changes with every step."""
+
+    network: nn.Module
+    """The network that is fitted."""
+    average: AveragedModel
+    """Its moving average, which is kept."""
+    optimizer: torch.optim.Optimizer
+    """With its moments."""
+
+
+def write(path: Path, fingerprint: str, state: State, at: Progress) -> None:
     """Write all of it in one step."""
-    tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors = {f"network/{name}": tensor for name, tensor in state.network.state_dict().items()}
+    tensors |= {f"average/{name}": tensor for name, tensor in state.average.state_dict().items()}
     tensors |= {f"best/{name}": tensor for name, tensor in at.best.items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in state.items()}
+    for index, moments in state.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in moments.items()}
     history = json.dumps([asdict(row) for row in at.history])
     partial = path.with_name(path.name + ".partial")
     partial.parent.mkdir(parents=True, exist_ok=True)
@@ -66,8 +78,8 @@ def write(
     partial.replace(path)
 
 
-def resume(path: Path, fingerprint: str, network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    """Put network and optimiser where the checkpoint left them; a checkpoint of other inputs is left out."""
+def resume(path: Path, fingerprint: str, state: State) -> Progress:
+    """Put the state where the checkpoint left them; a checkpoint of other inputs is left out."""
     if not path.exists():
         return Progress()
     with safe_open(path, framework="pt") as file:
@@ -76,12 +88,14 @@ def resume(path: Path, fingerprint: str, network: torch.nn.Module, optimizer: to
             print(f"train: {path.name} was made from other inputs, settings or code; starting anew", flush=True)
             return Progress()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file, not a dict)
-    network.load_state_dict(_below(tensors, "network/"))
+    state.network.load_state_dict(_below(tensors, "network/"))
+    state.average.load_state_dict(_below(tensors, "average/"))
     moments: dict[int, Weights] = {}
     for name, tensor in _below(tensors, "optimizer/").items():
         index, key = name.split("/")
         moments.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    groups = state.optimizer.state_dict()["param_groups"]
+    state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
     print(f"train: going on from {path.name}", flush=True)
     return Progress([Epoch(**row) for row in json.loads(metadata["history"])], _below(tensors, "best/"))
 

@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from liverstiff.config import TrainConfig
 from liverstiff.errors import DataError
 from liverstiff.model import Batch, Fitted, StiffnessNet
-from liverstiff.train import checkpoint as checkpoints
 from liverstiff.train.augmentation import augment
-from liverstiff.train.checkpoint import Epoch, Progress
+from liverstiff.train.checkpoint import Epoch, Progress, State, resume, write
 
 BETA = 0.5
 """Exponent of the spread in the loss: 0 is the Gaussian likelihood, 1 gives the mean the gradient of squared error."""
+
+AVERAGED = 0.1
+"""Share of all steps over which the weights are averaged: single steps on few exams shift every estimate together."""
 
 
 @dataclass(frozen=True)
@@ -61,35 +64,31 @@ def learn(
         DataError: when the loss is not finite.
     """
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay)
-    progress = checkpoints.resume(checkpoint, fingerprint, network, optimizer)
+    steps = settings.epochs * math.ceil(len(material.training) / settings.batch)
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / (1 + AVERAGED * steps)))
+    state = State(network, average, optimizer)
+    progress = resume(checkpoint, fingerprint, state)
     for epoch in range(len(progress.history), settings.epochs):
         if progress.waited >= settings.patience:
             break
         torch.manual_seed(settings.seed * 100_003 + epoch)
-        train_loss = _train_epoch(network, optimizer, material, fitted, settings, epoch)
-        loss, error = validate(network, material, fitted, settings.batch)
+        train_loss = _train_epoch(state, material, fitted, settings, epoch)
+        loss, error = validate(average, material, fitted, settings.batch)
         if not (math.isfinite(train_loss) and math.isfinite(loss)):
             raise DataError(f"train: the loss is not finite in epoch {epoch + 1}; lower train.learning_rate")
         progress.history.append(Epoch(epoch + 1, train_loss, loss, error, optimizer.param_groups[0]["lr"]))
         if progress.best_epoch.epoch == epoch + 1:
-            progress.best = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-        checkpoints.write(checkpoint, fingerprint, network, optimizer, progress)
+            progress.best = {name: tensor.detach().clone() for name, tensor in average.module.state_dict().items()}
+        write(checkpoint, fingerprint, state, progress)
         print(f"train: epoch {epoch + 1}/{settings.epochs}, loss {train_loss:.3f}, validation {loss:.3f}", flush=True)
         after_epoch(progress.history[-1])
     network.load_state_dict(progress.best)
     return progress
 
 
-def _train_epoch(
-    network: StiffnessNet,
-    optimizer: torch.optim.Optimizer,
-    material: Material,
-    fitted: Fitted,
-    settings: TrainConfig,
-    epoch: int,
-) -> float:
+def _train_epoch(state: State, material: Material, fitted: Fitted, settings: TrainConfig, epoch: int) -> float:
     """One pass over the training exams; the mean negative log likelihood."""
-    network.train()
+    network, optimizer = state.network.train(), state.optimizer
     target = standardise(material.log_kpa, fitted)
     order = material.training[torch.randperm(len(material.training)).to(material.training.device)]
     batches = order.split(settings.batch)
@@ -103,6 +102,7 @@ def _train_epoch(
         (loss * spread.detach() ** (2 * BETA)).mean().backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
+        state.average.update_parameters(network)
         total += loss.detach().sum().item()
     return total / len(order)
 
@@ -130,7 +130,7 @@ def standardise(log_kpa: Tensor, fitted: Fitted) -> Tensor:
 
 
 @torch.no_grad()
-def predict_log(network: StiffnessNet, exams: Batch, rows: Tensor, fitted: Fitted, size: int) -> tuple[Tensor, Tensor]:
+def predict_log(network: nn.Module, exams: Batch, rows: Tensor, fitted: Fitted, size: int) -> tuple[Tensor, Tensor]:
     """Mean and spread of log stiffness (kPa) of the exams at ``rows``, (n,) each."""
     network.eval()
     parts = [network(exams.of(part)) for part in rows.split(size)]
@@ -138,7 +138,7 @@ def predict_log(network: StiffnessNet, exams: Batch, rows: Tensor, fitted: Fitte
     return fitted.log_mean + fitted.log_sd * mean, fitted.log_sd * spread
 
 
-def validate(network: StiffnessNet, material: Material, fitted: Fitted, size: int) -> tuple[float, float]:
+def validate(network: nn.Module, material: Material, fitted: Fitted, size: int) -> tuple[float, float]:
     """Negative log likelihood (in SD of log stiffness) and mean absolute error (kPa) on the inner validation."""
     mean, spread = predict_log(network, material.exams, material.validation, fitted, size)
     truth = material.log_kpa[material.validation]
