@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import ndimage
+from threadpoolctl import threadpool_limits
 
 from liverstiff.simulate import anatomy, scan, signal
 from liverstiff.simulate.dialects import PROTOCOLS
 from liverstiff.simulate.population import DEVELOPMENT_SITES, draw_patients
+from liverstiff.simulate.shapes import SHAPE
 
 SITES, PER_SITE = DEVELOPMENT_SITES[:3], 36
 SIGNS = ("t1", "t2", "adc", "nodularity", "texture", "spleen_ml", "liver_ml", "caudate_ratio")
@@ -106,3 +108,24 @@ def test_volumes_are_the_drawn_ones(measured_and_drawn):
     for organ in ("liver_ml", "spleen_ml"):
         slope = np.polyfit(table[("drawn", organ)], table[("measured", organ)], 1)[0]
         assert slope == pytest.approx(1.0, abs=0.07)
+
+
+def test_number_of_threads_changes_no_byte():
+    world = np.random.default_rng(0).random(SHAPE, dtype=np.float32)
+    sampled = []
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            sampled.append(signal.sample(world, scan.T1W_GRID, 3.3).tobytes())
+    assert sampled[0] == sampled[1]
+
+
+def test_sampling_averages_over_the_voxel():
+    """A voxel of 6 x 6 x 8 mm over 2 x 2 x 2 world voxels holds their mean; a ramp keeps its height when it moves."""
+    shape = tuple(n // 2 for n in SHAPE)
+    world = np.random.default_rng(0).random(SHAPE, dtype=np.float32)
+    blocks = world.reshape(shape[0], 2, shape[1], 2, shape[2], 2).mean(axis=(1, 3, 5))
+    grid = signal.Grid(shape, (6.0, 6.0, 8.0))
+    np.testing.assert_allclose(signal.sample(world, grid), blocks, atol=1e-5)
+    ramp = np.broadcast_to(np.arange(SHAPE[2], dtype=np.float32) * 4.0, SHAPE)
+    moved = signal.sample(np.ascontiguousarray(ramp), grid, -4.0) - signal.sample(np.ascontiguousarray(ramp), grid)
+    np.testing.assert_allclose(moved[:, :, 2:-2], 4.0, atol=1e-3)

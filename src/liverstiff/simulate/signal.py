@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 
 from liverstiff.simulate.anatomy import Anatomy
 from liverstiff.simulate.shapes import ORIGIN_MM, SHAPE, STEP_MM, Triple
@@ -124,11 +125,16 @@ def axis_weights(axis: int, grid: Grid, shift: float) -> np.ndarray:
 
 
 def sample(world: np.ndarray, grid: Grid, shift_z: float = 0.0) -> np.ndarray:
-    """Average a world image over the voxels of a grid; ``shift_z`` moves the organs towards the head (breathing)."""
-    x, y, z = (axis_weights(axis, grid, shift_z if axis == 2 else 0.0) for axis in range(3))
-    out = np.tensordot(world, z, axes=(2, 1))
-    out = np.tensordot(y, out, axes=(1, 1))
-    return np.ascontiguousarray(np.tensordot(x, out, axes=(1, 1)))
+    """Average a world image over the voxels of a grid; ``shift_z`` moves the organs towards the head (breathing).
+
+    Sparse products, not a threaded dense one: the number of threads must not change a byte.
+    """
+    for axis in range(3):
+        weights = sparse.csr_array(axis_weights(axis, grid, shift_z if axis == 2 else 0.0))
+        flat = np.ascontiguousarray(np.moveaxis(world, axis, 0)).reshape(world.shape[axis], -1)
+        rest = world.shape[:axis] + world.shape[axis + 1 :]
+        world = np.moveaxis((weights @ flat).reshape(-1, *rest), 0, axis)
+    return np.ascontiguousarray(world)
 
 
 def render(anatomy: Anatomy, values: dict[str, float], grid: Grid, shift_z: float, texture: float = 0.0) -> np.ndarray:
