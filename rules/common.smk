@@ -22,7 +22,6 @@ LEDGER = f"{CONFIG.data.private}/folds.csv"
 
 wildcard_constraints:
     site="|".join(SITES),
-    shard=r"shard-\d{4,}",
     fold=r"\d+",
     partition="|".join(PARTITIONS),
 
@@ -50,7 +49,7 @@ def stage_code(stage):
         text = "\n".join(file.read_text() for file in found[name])
         imported = set(re.findall(r"^\s*from liverstiff\.(\w+)", text, re.M))
         for line in re.findall(r"^\s*from liverstiff import (.+)", text, re.M):
-            imported |= set(re.findall(r"[a-z]\w+", line))
+            imported |= set(re.findall(r"\b[a-z]\w+", line))
         waiting |= imported - set(found) - {"config", "records", "errors"}
     return [str(file) for name in sorted(found) for file in found[name]]
 

@@ -13,7 +13,7 @@ rule report:
         overlays=every_shard(rules.segment),
         histories=expand(rules.train.output.history, fold=FOLDS),
         code=stage_code("report"),
-        template=SRC / "liverstiff/templates/report.html.j2",
+        template=(SRC / "liverstiff" / "templates").glob("*"),
     output:
         report=report(
             "reports/report.html",
