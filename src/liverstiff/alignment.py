@@ -19,6 +19,9 @@ Transform = Literal["rigid", "affine"]
 LEVELS: dict[str, tuple[int, ...]] = {"aff_shrink_factors": (2, 1), "aff_smoothing_sigmas": (1, 0)}
 """Two resolutions are enough: the images given are coarse already."""
 
+ITERATIONS: dict[str, tuple[int, ...]] = {"rigid": (40, 0), "affine": (30, 10)}
+"""At these resolutions; the fine level costs eight times the coarse one, and only the last stage needs it."""
+
 MIN_OVERLAP = 0.5
 """Of the mask that a moved image must show."""
 
@@ -91,7 +94,6 @@ def align(
     stages: tuple[Transform, ...],
     seed: int,
     prefix: Path,
-    tried: int = 1,
 ) -> Alignment:
     """The best linear transform from several shifts at the start.
 
@@ -103,21 +105,17 @@ def align(
         stages: linear transforms, one after the other.
         seed: of ANTs' sampling.
         prefix: start of the names of all files written.
-        tried: how many of the best starts are optimised.
     """
 
     def scored(path: str) -> Alignment:
         return Alignment(path, overlap_metric(fixed, moving, [path], mask)[0])
 
     shifts = [scored(write_shift(start, Path(f"{prefix}start{k}.mat"))) for k, start in enumerate(starts_mm)]
-    shifts.sort(key=lambda start: -start.metric)
-    found = shifts[:tried]
-    for start in shifts[:tried]:
-        path = start.path
-        for stage in stages:
-            path = _optimise(fixed, moving, path, stage, seed, f"{path.removesuffix('.mat')}{stage}")
-        found.append(scored(path))
-    return max(found, key=lambda result: result.metric)
+    first = max(shifts, key=lambda start: start.metric)
+    path = first.path
+    for stage in stages:
+        path = _optimise(fixed, moving, path, stage, seed, f"{path.removesuffix('.mat')}{stage}")
+    return max(first, scored(path), key=lambda result: result.metric)
 
 
 def _optimise(
@@ -130,7 +128,7 @@ def _optimise(
         {"rigid": "Rigid", "affine": "Affine"}[stage],
         initial_transform=start,
         outprefix=prefix,
-        aff_iterations=(60, 20),
+        aff_iterations=ITERATIONS[stage],
         random_seed=seed,
         **LEVELS,
     )

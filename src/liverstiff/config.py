@@ -165,9 +165,9 @@ class SegmentConfig(Section):
     """Folder with `image_<n>.nii.gz` and `label_<n>.nii.gz` (1 liver, 2 spleen), or `simulate`."""
     select: int = Field(3, ge=1)
     """How many of the most similar atlases are used."""
-    spacing_mm: float = Field(8.0, gt=0)
+    spacing_mm: float = Field(10.0, gt=0)
     """Voxel size in mm of the registration."""
-    transform: Literal["SyNOnly", "SyN", "antsRegistrationSyNQuick[s]"] = "SyN"
+    transform: Literal["SyNOnly", "SyN", "antsRegistrationSyNQuick[s]"] = "SyNOnly"
     """ANTs' name of the deformable transform."""
     liver_ml: tuple[float, float] = (400.0, 5000.0)
     """Smallest and largest plausible liver volume in ml."""

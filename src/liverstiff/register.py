@@ -138,9 +138,7 @@ def fit_sequence(
         raise ExamExcluded(Reason.REGISTRATION_FAILED, "T1w and the other images do not overlap; check their positions")
     stages: tuple[Transform, ...] = ("rigid",) if settings.transform == "rigid" else ("rigid", "affine")
     try:
-        best = align(
-            target, mover, inside, starts_mm=STARTS_MM, stages=stages, seed=settings.seed, prefix=work / "fit", tried=2
-        )
+        best = align(target, mover, inside, starts_mm=STARTS_MM, stages=stages, seed=settings.seed, prefix=work / "fit")
     except RuntimeError as error:
         raise ExamExcluded(Reason.REGISTRATION_FAILED, f"ANTs stopped: {error}; look at the images") from error
     found = [best.path]

@@ -28,7 +28,7 @@ BOX_MARGIN_MM = 25.0
 SLIDES_MM = tuple((0.0, 0.0, float(z)) for z in range(-75, 76, 25))
 """Shifts along z that are tried: volumes cover different lengths of the abdomen."""
 
-ITERATIONS = (40, 20)
+ITERATIONS = (40, 15)
 """Of the deformation, at half and at full resolution of its grid."""
 
 
@@ -130,7 +130,7 @@ def _align_atlas(fixed: ants.ANTsImage, atlas: Atlas, seed: int, prefix: Path) -
     x, y, z = np.array(_centre(fixed)) - np.array(_centre(moving))
     starts = [(x + dx, y + dy, z + dz) for dx, dy, dz in SLIDES_MM]
     everywhere = np.ones(fixed.shape, dtype=bool)
-    return align(fixed, moving, everywhere, starts_mm=starts, stages=("affine",), seed=seed, prefix=prefix, tried=2)
+    return align(fixed, moving, everywhere, starts_mm=starts, stages=("affine",), seed=seed, prefix=prefix)
 
 
 def _centre(image: ants.ANTsImage) -> tuple[float, float, float]:

@@ -16,7 +16,12 @@ SIMILARITY_MM = 10.0
 PRIOR_WEIGHT = 1.5
 """Of the vote against the intensities: neighbouring voxels repeat each other, their likelihood is not independent."""
 
+PRIOR_BLUR_MM = 6.0
+"""Standard deviation of where the registration of an organ's edge may be wrong."""
+
 SMOOTH_MM = 2.0
+"""Of the likelihood and of the probability: single voxels are noise."""
+
 MAX_LOG_RATIO = 4.0
 BINS = 64
 
@@ -45,8 +50,9 @@ def refine(image: np.ndarray, priors: np.ndarray, affine: np.ndarray) -> np.ndar
 
     Histograms inside an organ and around it come from the vote itself, so nothing is fitted beyond this image.
     """
-    sigma = SMOOTH_MM / np.array(images.spacing(affine))
-    return np.stack([_refine_organ(image, prior, sigma) for prior in priors])
+    step = np.array(images.spacing(affine))
+    blurred = [ndimage.gaussian_filter(prior, PRIOR_BLUR_MM / step) for prior in priors]
+    return np.stack([_refine_organ(image, prior, SMOOTH_MM / step) for prior in blurred])
 
 
 def _refine_organ(image: np.ndarray, prior: np.ndarray, sigma: np.ndarray) -> np.ndarray:
