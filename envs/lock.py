@@ -30,8 +30,8 @@ dependencies:
 COMMON = ("numpy", "pandas", "pydantic", "pyyaml", "tqdm", "pebble")
 ENVIRONMENTS = {
     "imaging": (*COMMON, "antspyx", "dcm2niix", "matplotlib", "nibabel", "nipype", "pydicom", "scipy"),
-    "learning": (*COMMON, "monai", "safetensors", "scipy", "torch"),
-    "analysis": (*COMMON, "jinja2", "matplotlib", "pandera", "pingouin", "scikit-learn", "scipy", "tableone"),
+    "learning": (*COMMON, "einops", "monai", "safetensors", "scipy", "torch"),
+    "analysis": (*COMMON, "jinja2", "matplotlib", "pandera", "pingouin", "scipy", "statsmodels"),
 }
 
 

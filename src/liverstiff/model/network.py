@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from monai.networks.blocks import TransformerBlock
 from torch import Tensor, nn
 
 from liverstiff.errors import ConfigError
@@ -163,23 +164,20 @@ class StiffnessNet(nn.Module):
         image_tokens = image_tokens.flatten(1, 2)  # (n, c*p, w)
         value_tokens = self.variables(batch.values, batch.known)  # (n, v, w)
         tokens = torch.cat([image_tokens, value_tokens], dim=1)  # (n, c*p + v, w)
-        ignored = torch.cat([~there, torch.zeros_like(batch.known)], dim=1)  # (n, c*p + v)
+        seen = torch.cat([there, torch.ones_like(batch.known)], dim=1)  # (n, c*p + v)
         for block in self.blocks:
-            tokens = block(tokens, src_key_padding_mask=ignored)
+            tokens = block(tokens, attn_mask=seen)
         image_tokens, value_tokens = tokens.split([there.shape[1], batch.known.shape[1]], dim=1)
         pooled = [self.image_pool(image_tokens, there), self.value_pool(value_tokens, torch.ones_like(batch.known))]
         mean, spread = self.head(torch.cat(pooled, dim=-1)).unbind(-1)  # (n,), (n,)
         return mean, SPREAD_FLOOR + nn.functional.softplus(spread)
 
 
-def _block(config: ModelConfig) -> nn.TransformerEncoderLayer:
-    """One block, normalised before attention and before the perceptron."""
-    return nn.TransformerEncoderLayer(
-        config.width,
-        config.heads,
-        dim_feedforward=4 * config.width,
-        dropout=config.dropout,
-        activation="gelu",
-        batch_first=True,
-        norm_first=True,
+def _block(config: ModelConfig) -> TransformerBlock:
+    """One block, normalised before attention and before the perceptron.
+
+    MONAI's attention that keeps its matrix: the fused one drops weights in evaluation too.
+    """
+    return TransformerBlock(
+        config.width, 4 * config.width, config.heads, dropout_rate=config.dropout, qkv_bias=True, use_flash_attention=False
     )
