@@ -19,8 +19,8 @@ Transform = Literal["rigid", "affine"]
 LEVELS: dict[str, tuple[int, ...]] = {"aff_shrink_factors": (2, 1), "aff_smoothing_sigmas": (1, 0)}
 """Two resolutions are enough: the images given are coarse already."""
 
-ITERATIONS: dict[str, tuple[int, ...]] = {"rigid": (40, 0), "affine": (30, 10)}
-"""At these resolutions; the fine level costs eight times the coarse one, and only the last stage needs it."""
+ITERATIONS: dict[str, tuple[int, ...]] = {"rigid": (40, 10), "affine": (30, 10)}
+"""At these resolutions; the fine level costs eight times the coarse one."""
 
 MIN_OVERLAP = 0.5
 """Of the mask that a moved image must show."""

@@ -152,8 +152,8 @@ class RegisterConfig(Section):
 
     spacing_mm: float = Field(6.0, gt=0)
     """Voxel size in mm of the registration."""
-    transform: Literal["rigid", "affine"] = "affine"
-    """The last transform tried."""
+    transform: Literal["rigid", "affine"] = "rigid"
+    """The last transform tried; an affine one follows distortion, at the price of precision along the body."""
     seed: int = 1
     """Seed of the metric's sampling."""
 

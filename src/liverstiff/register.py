@@ -1,7 +1,7 @@
 """Registration: T2w and diffusion brought onto the T1w's grid.
 
 Between two sequences the patient breathes, which moves the liver up to 20 mm along the body, and echo-planar images are
-stretched. A transform is used only where it fits better than the scanner's own geometry.
+distorted. A transform is used only where it fits better than the scanner's own geometry.
 """
 
 from __future__ import annotations
