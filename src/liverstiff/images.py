@@ -77,3 +77,10 @@ def grid(affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """World coordinates in mm of every voxel centre, shape (*shape, 3)."""
     index = np.stack(np.meshgrid(*[np.arange(n) for n in shape[:3]], indexing="ij"), axis=-1)
     return index @ affine[:3, :3].T + affine[:3, 3]
+
+
+def seed_ants(seed: int) -> None:
+    """Make ANTs' registrations repeatable; it takes a seed here only, and ignores one given as an argument."""
+    import ants
+
+    ants.config.set_ants_deterministic(True, seed)
