@@ -104,6 +104,20 @@ def test_align_takes_the_best_start(tmp_path):
     assert motion(found.path, np.zeros(3))[1] == pytest.approx((0, 0, 24))
 
 
+def test_the_seed_decides_the_sampling(tmp_path):
+    fixed, moving = (images.to_ants(abdomen(AFFINE, SHAPE, t, dz), AFFINE) for t, dz in ((T1, 0), (T2, -10)))
+
+    def metric(run: str, seed: int) -> float:
+        start = [(0.0, 0.0, 10.0)]
+        return align(
+            fixed, moving, body_mask(), starts_mm=start, stages=("affine",), seed=seed, prefix=tmp_path / run
+        ).metric
+
+    first = metric("a", 1)
+    assert metric("b", 1) == first
+    assert metric("c", 2) != first
+
+
 def write_exam(folder: Path, exam: Exam, *, dwi: bool) -> None:
     images.save(exam.path(folder, "T1w"), abdomen(AFFINE, SHAPE, T1).astype(np.float32), AFFINE)
     images.save(exam.path(folder, "desc-body_mask"), body_mask().astype(np.uint8), AFFINE)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from liverstiff import images
 from liverstiff.config import SegmentConfig
@@ -123,6 +124,9 @@ def test_shard_has_mask_picture_and_measures_and_is_reproducible(atlases, tmp_pa
 
 def test_picture_is_small_and_marks_the_liver():
     image, label = person(1)
+    image = ndimage.zoom(image, (2.5, 2.5, 1.5), order=1)
+    label = ndimage.zoom(label, (2.5, 2.5, 1.5), order=0)
+    image += np.abs(np.random.default_rng(1).normal(0, 10, image.shape))
     png = overlay_png(image, label, AFFINE)
     assert len(png) <= 40_000
     picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)

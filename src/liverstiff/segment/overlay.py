@@ -15,6 +15,9 @@ COLOURS = {LIVER: (255, 170, 0), SPLEEN: (0, 190, 255)}
 PANEL_PX = 150
 """Height of a slice in the picture."""
 
+AIR, GREYS = 0.08, 18
+"""Brightness shown as black, and steps of grey: noise would be most of the file."""
+
 
 def overlay_png(voxels: np.ndarray, mask: np.ndarray, affine: np.ndarray) -> bytes:
     """Three axial slices (25, 50, 75 % of the liver's height) with outlines, the patient's right on the left."""
@@ -25,7 +28,7 @@ def overlay_png(voxels: np.ndarray, mask: np.ndarray, affine: np.ndarray) -> byt
     size = (round(PANEL_PX * voxels.shape[0] * x_mm / (voxels.shape[1] * y_mm)), PANEL_PX)
     panels = [_panel(voxels[..., z] / high, mask[..., z], size) for z in levels]
     out = io.BytesIO()
-    Image.fromarray(np.concatenate(panels, axis=1)).quantize(64).save(out, "PNG", optimize=True)
+    Image.fromarray(np.concatenate(panels, axis=1)).quantize(32).save(out, "PNG", optimize=True)
     return out.getvalue()
 
 
@@ -35,7 +38,8 @@ def _panel(slice_: np.ndarray, labels: np.ndarray, size: tuple[int, int]) -> np.
     def turned(array: np.ndarray, how: Image.Resampling) -> np.ndarray:
         return np.asarray(Image.fromarray(np.ascontiguousarray(array.T[::-1, ::-1])).resize(size, how))
 
-    grey = turned((np.clip(slice_, 0, 1) * 255).astype(np.uint8), Image.Resampling.BILINEAR)
+    shown = np.clip((slice_ - AIR) / (1 - AIR), 0, 1) * (GREYS - 1)
+    grey = turned((np.round(shown) * (255 // (GREYS - 1))).astype(np.uint8), Image.Resampling.NEAREST)
     picture = np.repeat(grey[..., None], 3, axis=2)
     for label, colour in COLOURS.items():
         organ = turned((labels == label).astype(np.uint8) * 255, Image.Resampling.BILINEAR) > 127
