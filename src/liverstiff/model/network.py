@@ -179,5 +179,10 @@ def _block(config: ModelConfig) -> TransformerBlock:
     MONAI's attention that keeps its matrix: the fused one drops weights in evaluation too.
     """
     return TransformerBlock(
-        config.width, 4 * config.width, config.heads, dropout_rate=config.dropout, qkv_bias=True, use_flash_attention=False
+        config.width,
+        4 * config.width,
+        config.heads,
+        dropout_rate=config.dropout,
+        qkv_bias=True,
+        use_flash_attention=False,
     )
