@@ -118,17 +118,11 @@ def align(
     return max(first, scored(path), key=lambda result: result.metric)
 
 
-def seed_ants(seed: int) -> None:
-    """Make the sampling of ANTs' metrics repeat: ``ants.registration`` ignores a ``random_seed`` that it is given."""
-    ants.config.set_ants_deterministic(on=True, seed_value=seed)
-
-
 def _optimise(
     fixed: ants.ANTsImage, moving: ants.ANTsImage, start: str, stage: Transform, seed: int, prefix: str
 ) -> str:
     """One linear stage of ANTs with Mattes' mutual information; the path of the transform."""
     images.seed_ants(seed)
-    seed_ants(seed)
     result = ants.registration(
         fixed,
         moving,

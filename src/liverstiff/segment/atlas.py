@@ -10,7 +10,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
 from liverstiff import images
-from liverstiff.alignment import Alignment, align, apply, coarse, seed_ants
+from liverstiff.alignment import Alignment, align, apply, coarse
 from liverstiff.config import SegmentConfig
 from liverstiff.errors import DataError
 
@@ -163,7 +163,6 @@ def crop(voxels: np.ndarray, affine: np.ndarray, low: np.ndarray, high: np.ndarr
 def _deform(box: ants.ANTsImage, atlas: Atlas, start: str, settings: SegmentConfig, prefix: Path) -> list[str]:
     """Transforms of an atlas onto the box, by ANTs from the affine one on."""
     images.seed_ants(settings.seed)
-    seed_ants(settings.seed)
     result = ants.registration(
         box,
         images.to_ants(*coarse(atlas.image, atlas.affine, settings.spacing_mm)),
