@@ -1,4 +1,4 @@
-"""Shared fixtures: where the checkout and the public test data are."""
+"""Shared fixtures: where the checkout is, and whether tests may be skipped."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("LIVERSTIFF_DATA", ROOT.parent / "shared" / "data"))
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,15 @@
 """The public DICOM sets in one tree, as a site: what is taken as a source and what is not."""
 
-import os
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from public_data import DATA, needs
 
 from liverstiff.catalog import catalog_site
 from liverstiff.config import CatalogConfig
 
-DATA = Path(os.environ.get("LIVERSTIFF_DATA", Path(__file__).parents[3] / "shared" / "data"))
-pytestmark = pytest.mark.skipif(not (DATA / "checks").is_dir(), reason=f"no public data at {DATA}; set LIVERSTIFF_DATA")
+pytestmark = needs("checks")
 
 SETS = [
     "canon_dwi_classic",

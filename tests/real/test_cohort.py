@@ -1,15 +1,13 @@
 """Public health records: what our reading of them gives, against what others published or counted."""
 
-import os
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from public_data import DATA
 
 from liverstiff.cohort.record import apri, nearest_values, read_record
 from liverstiff.config import RecordConfig
 
-DATA = Path(os.environ.get("LIVERSTIFF_DATA", Path(__file__).parents[3] / "shared" / "data"))
 KEY = bytes(32)
 
 

@@ -3,20 +3,19 @@
 import functools
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from public_data import DATA, needs
 
 from liverstiff.convert import Converted, convert_series, convert_stack
 from liverstiff.dicom import read_frames, split_stacks
 from liverstiff.errors import ExamExcluded
 
-DATA = Path(os.environ.get("LIVERSTIFF_DATA", Path(__file__).parents[3] / "shared" / "data"))
 EXPECTED = DATA / "checks" / "dicom_expected.json"
-pytestmark = pytest.mark.skipif(not EXPECTED.is_file(), reason=f"no public data at {DATA}; set LIVERSTIFF_DATA")
+pytestmark = needs("checks")
 
 # folder of one series, key in the file of expected answers, name of the output there, reference
 SERIES = [

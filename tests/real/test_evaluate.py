@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from public_data import DATA, needs
 
 from liverstiff.evaluate.agreement import auroc, bias, icc_a1, limit_high, limit_low, lin_ccc, pearson
 
-HERE = Path(__file__).resolve().parents[2]
-DATA = Path(os.environ.get("LIVERSTIFF_DATA", HERE.parent / "shared" / "data")) / "stats_examples"
+FOLDER = DATA / "stats_examples"
 
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no worked examples in {DATA}; set LIVERSTIFF_DATA")
+pytestmark = needs("stats_examples")
 
 
 def expected(case: str) -> dict:
-    return json.loads((DATA / "expected.json").read_text())[case]
+    return json.loads((FOLDER / "expected.json").read_text())[case]
 
 
 @pytest.mark.parametrize(
@@ -34,13 +32,13 @@ def expected(case: str) -> dict:
     ],
 )
 def test_peak_flow_of_bland_and_altman(statistic, answer):
-    table = pd.read_csv(DATA / "pefr_bland_altman_1986.csv")
+    table = pd.read_csv(FOLDER / "pefr_bland_altman_1986.csv")
     wright, mini = table["bigger.first"].to_numpy(float), table["smaller.first"].to_numpy(float)
     assert statistic(wright, mini) == pytest.approx(answer(expected("pefr_bland_altman_1986")), abs=5e-5)
 
 
 @pytest.mark.parametrize("marker", ["wfns", "s100b"])
 def test_auroc_of_subarachnoid_haemorrhage(marker):
-    table = pd.read_csv(DATA / "aSAH_pROC.csv")
+    table = pd.read_csv(FOLDER / "aSAH_pROC.csv")
     poor = np.where(table.outcome == "Poor", 5.0, 1.0)
     assert auroc(table[marker].to_numpy(float), poor, 4.0) == pytest.approx(expected("delong_aSAH")[f"auc_{marker}"][0])

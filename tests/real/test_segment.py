@@ -1,21 +1,21 @@
 """Segmentation of real abdominal T2-SPIR volumes by the other volumes of the same set."""
 
-import os
 from pathlib import Path
 
 import pytest
+from public_data import DATA, needs
 
 from liverstiff import images
 from liverstiff.config import SegmentConfig
 from liverstiff.segment import segment_image
 from liverstiff.segment.fusion import dice
 
-DATA = Path(os.environ.get("LIVERSTIFF_DATA", Path(__file__).parents[3] / "shared" / "data")) / "chaos_t2spir_liver"
+FOLDER = DATA / "chaos_t2spir_liver"
 TARGETS = (1, 19)
 LIVER, SPLEEN = 1, 4
 """Labels of this set; 2 and 3 are the kidneys."""
 
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no folder {DATA}: set LIVERSTIFF_DATA")
+pytestmark = needs("chaos_t2spir_liver")
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def atlases(tmp_path_factory) -> Path:
     """The volumes that are not targets."""
     folder = tmp_path_factory.mktemp("atlases")
     targets = {f"{kind}_{number}.nii.gz" for kind in ("image", "label") for number in TARGETS}
-    for path in DATA.glob("*.nii.gz"):
+    for path in FOLDER.glob("*.nii.gz"):
         if path.name not in targets:
             (folder / path.name).symlink_to(path)
     return folder
@@ -34,9 +34,9 @@ def test_liver_of_a_real_volume(number, atlases, tmp_path):
     settings = SegmentConfig(
         atlases=str(atlases), select=8, spacing_mm=8.0, transform="SyN", liver_label=LIVER, spleen_label=SPLEEN
     )
-    found = segment_image(DATA / f"image_{number}.nii.gz", atlases, tmp_path / "mask.nii.gz", settings)
+    found = segment_image(FOLDER / f"image_{number}.nii.gz", atlases, tmp_path / "mask.nii.gz", settings)
     mask, affine = images.load(tmp_path / "mask.nii.gz")
-    label, expected_affine = images.load(DATA / f"label_{number}.nii.gz")
+    label, expected_affine = images.load(FOLDER / f"label_{number}.nii.gz")
     liver, spleen = dice(mask == 1, label == LIVER), dice(mask == 2, label == SPLEEN)
     print(f"volume {number}: Dice liver {liver:.3f}, spleen {spleen:.3f}; agreement {found.agreement:.2f}")
     assert affine == pytest.approx(expected_affine)
