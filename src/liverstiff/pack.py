@@ -20,6 +20,9 @@ ADC_SCALE = 1000.0
 
 FLOAT16_MAX = 65504.0
 
+LEAST_SHOWN = 0.5
+"""Of the liver that a sequence must show to count as present."""
+
 
 def pack_shard(*, registered: Path, segmented: Path, folder: Path, settings: PackConfig, workers: int = 1) -> None:
     """Pack every exam of a shard.
@@ -32,7 +35,8 @@ def pack_shard(*, registered: Path, segmented: Path, folder: Path, settings: Pac
         settings: the section ``pack`` of the config.
         workers: processes.
 
-    Exams are excluded with ``segmentation_failed`` when the mask has no liver.
+    A sequence that does not show the liver is marked absent. Exams are excluded with ``segmentation_failed`` when the
+    mask has no liver, with ``implausible_image`` when T1w does not show it.
     """
     folder = Path(folder)
     rows = map_exams(
@@ -57,16 +61,32 @@ def pack_exam(exam: Exam, folder: Path, *, registered: Path, segmented: Path, se
     if not (mask == LIVER).any():
         raise ExamExcluded(Reason.SEGMENTATION_FAILED, "the mask has no liver; look at its picture")
     box = box_affine(mask == LIVER, affine, settings.shape, settings.spacing_mm)
-    sources = {channel: exam.path(registered, f"space-T1w_{channel}") for channel in CHANNELS}
+    labels = resample_mask(mask, affine, box, settings.shape)
     boxes = np.zeros((len(CHANNELS), *settings.shape), np.float16)
-    for k, (channel, source) in enumerate(sources.items()):
-        if source.exists():
+    present = dict.fromkeys(CHANNELS, False)
+    for k, channel in enumerate(CHANNELS):
+        source = exam.path(registered, f"space-T1w_{channel}")
+        voxels = images.load(source)[0] if source.exists() else np.zeros_like(mask)
+        present[channel] = shows_liver(voxels, mask == LIVER)
+        if present[channel]:
             scale = ADC_SCALE if channel == "ADC" else 1.0
-            values = scale * resample(*images.load(source), box, settings.shape)
-            boxes[k] = np.clip(values, -FLOAT16_MAX, FLOAT16_MAX)
+            boxes[k] = np.clip(scale * resample(voxels, affine, box, settings.shape), -FLOAT16_MAX, FLOAT16_MAX)
+    if not present["T1w"]:
+        raise ExamExcluded(Reason.IMPLAUSIBLE_IMAGE, "T1w shows nothing where the mask has liver; look at both")
     np.save(_part(exam, folder, "images"), boxes)
-    np.save(_part(exam, folder, "mask"), resample_mask(mask, affine, box, settings.shape))
-    return {channel: source.exists() for channel, source in sources.items()}
+    np.save(_part(exam, folder, "mask"), labels)
+    return dict(present)
+
+
+def shows_liver(values: np.ndarray, liver: np.ndarray) -> bool:
+    """True when an image (x, y, z) has finite values that vary, and data in at least half of the liver.
+
+    A sequence whose field of view misses the liver is 0 there after registration: it counts as absent.
+    """
+    inside = values[liver]
+    return bool(
+        inside.size and np.isfinite(inside).all() and np.ptp(inside) > 0 and (inside != 0).mean() >= LEAST_SHOWN
+    )
 
 
 def box_affine(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
@@ -150,8 +151,8 @@ class ExamStatus:
 def read_status(path: str | Path) -> list[ExamStatus]:
     """Rows of a ``status.csv`` (or of a shard folder that holds one), in file order."""
     path = Path(path)
-    table = pd.read_csv(path / "status.csv" if path.is_dir() else path, dtype=str, keep_default_na=False)
-    return [ExamStatus(*row) for row in table[[field.name for field in fields(ExamStatus)]].itertuples(index=False)]
+    with (path / "status.csv" if path.is_dir() else path).open(newline="", encoding="utf-8") as file:
+        return [ExamStatus(**row) for row in csv.DictReader(file)]
 
 
 def write_status(rows: list[ExamStatus], path: str | Path) -> None:

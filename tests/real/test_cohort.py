@@ -1,6 +1,5 @@
 """Public health records: what our reading of them gives, against what others published or counted."""
 
-
 import pandas as pd
 import pytest
 from public_data import DATA

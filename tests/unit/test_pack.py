@@ -6,7 +6,7 @@ import pytest
 
 from liverstiff import images
 from liverstiff.config import PackConfig
-from liverstiff.pack import box_affine, pack_shard, resample, resample_mask
+from liverstiff.pack import box_affine, pack_shard, resample, resample_mask, shows_liver
 from liverstiff.records import Exam, ExamStatus, read_status, read_table, write_status
 
 AFFINE = np.array([[4.0, 0, 0, -100], [0, 4, 0, -80], [0, 0, 5, -60], [0, 0, 0, 1]])
@@ -24,7 +24,7 @@ def organ_mask() -> np.ndarray:
 def write_exam(registered: Path, segmented: Path, exam: Exam, channels: tuple[str, ...]) -> None:
     x = images.grid(AFFINE, SHAPE)[..., 0]
     for channel in channels:
-        values = 1.25e-3 * np.ones(SHAPE) if channel == "ADC" else 2 + x / 100
+        values = 1.25e-3 * (1 + x / 1e4) if channel == "ADC" else 2 + x / 100
         images.save(exam.path(registered, f"space-T1w_{channel}"), values.astype(np.float32), AFFINE)
     images.save(exam.path(segmented, "space-T1w_mask"), organ_mask(), AFFINE)
 
@@ -87,7 +87,9 @@ def test_shard_is_stacked_marked_and_reproducible(tmp_path):
     assert stack.dtype == np.float16
     assert (stack[1, 1] == 0).all()
     assert np.isfinite(stack).all()
-    assert stack[0, 3, 8, 8, 4] == pytest.approx(1.25, rel=1e-3)
+    assert stack[0, 3, 8, 8, 4] == pytest.approx(
+        1.25 * (1 + 28 / 1e4), rel=5e-4
+    )  # half a step from the middle, x = 28 mm
     masks = np.load(one / "masks.npy", mmap_mode="r")
     assert masks.dtype == np.uint8
     assert masks[0, 8, 8, 4] == 1
@@ -103,3 +105,33 @@ def test_shard_without_any_exam_left(tmp_path):
     pack_shard(registered=tmp_path, segmented=segmented, folder=tmp_path / "out", settings=SETTINGS)
     assert np.load(tmp_path / "out" / "images.npy").shape == (0, 4, 16, 16, 8)
     assert read_table(tmp_path / "out" / "table.csv").columns[:2].tolist() == ["exam", "row"]
+
+
+def test_sequence_that_misses_the_liver_is_marked_absent(tmp_path):
+    exams = [Exam("e1", "p1", "alba"), Exam("e2", "p2", "alba")]
+    registered, segmented = tmp_path / "register", tmp_path / "segment"
+    for exam in exams:
+        write_exam(registered, segmented, exam, ("T1w", "T2w", "DWI", "ADC"))
+    elsewhere = np.zeros(SHAPE, np.float32)
+    elsewhere[:, :, :9] = 1 + np.arange(9) / 100  # three of the liver's eleven slices
+    images.save(exams[0].path(registered, "space-T1w_DWI"), elsewhere, AFFINE)
+    images.save(exams[1].path(registered, "space-T1w_T1w"), np.zeros(SHAPE, np.float32), AFFINE)
+    write_status([ExamStatus(e.exam, e.patient, e.site, "segment", "ok") for e in exams], segmented / "status.csv")
+    (segmented / "measures.csv").write_text("exam,liver_ml,spleen_ml\ne1,1,1\ne2,1,1\n")
+    pack_shard(registered=registered, segmented=segmented, folder=tmp_path / "pack", settings=SETTINGS)
+    table = read_table(tmp_path / "pack" / "table.csv")
+    assert table[["exam", "T1w", "T2w", "DWI", "ADC"]].values.tolist() == [["e1", True, True, False, True]]
+    packed = np.load(tmp_path / "pack" / "images.npy")
+    assert packed.shape[0] == 1
+    assert not packed[0, 2].any()
+    assert [row.reason for row in read_status(tmp_path / "pack")] == ["", "implausible_image"]
+
+
+def test_shows_liver():
+    liver = np.ones((2, 2, 2), bool)
+    values = np.arange(1.0, 9.0).reshape(2, 2, 2)
+    assert shows_liver(values, liver)
+    assert not shows_liver(np.full((2, 2, 2), 3.0), liver)
+    assert not shows_liver(np.where(values > 5, values, 0), liver)  # 3 of 8
+    assert not shows_liver(np.where(values > 1, values, np.nan), liver)
+    assert not shows_liver(values, ~liver)
