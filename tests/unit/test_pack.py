@@ -87,9 +87,7 @@ def test_shard_is_stacked_marked_and_reproducible(tmp_path):
     assert stack.dtype == np.float16
     assert (stack[1, 1] == 0).all()
     assert np.isfinite(stack).all()
-    assert stack[0, 3, 8, 8, 4] == pytest.approx(
-        1.25 * (1 + 28 / 1e4), rel=5e-4
-    )  # half a step from the middle, x = 28 mm
+    assert stack[0, 3, 8, 8, 4] == pytest.approx(1.25 * (1 + 28 / 1e4), rel=5e-4)  # x is 28 mm
     masks = np.load(one / "masks.npy", mmap_mode="r")
     assert masks.dtype == np.uint8
     assert masks[0, 8, 8, 4] == 1
