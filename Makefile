@@ -41,6 +41,6 @@ clean:  ## remove all outputs; keeps .venv, data and the folder of secrets
 .venv/installed: requirements.lock pyproject.toml
 	@test -x $(VENV)/python || $(PYTHON) -m venv .venv || $(PYTHON) -m venv --clear --without-pip .venv
 	@test -x $(VENV)/pip || $(PYTHON) -m pip --python $(VENV)/python install --quiet pip
-	$(VENV)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	$(VENV)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(VENV)/python -m pip install --quiet --quiet --disable-pip-version-check --requirement requirements.lock
+	$(VENV)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
