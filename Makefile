@@ -16,7 +16,7 @@ demo: .venv/installed  ## run the whole workflow on a simulated cohort, ends wit
 	@echo "Read reports/report.html"
 
 test: .venv/installed  ## run every test
-	$(VENV)/pytest -n 2 --dist worksteal
+	$(VENV)/pytest -n 2 --dist loadgroup
 
 check: .venv/installed  ## ruff, formats, types, snakemake --lint
 	$(VENV)/ruff check .
