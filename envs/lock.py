@@ -27,6 +27,9 @@ dependencies:
   - pip:
 """
 
+TARGET = {"extra": "", "python_version": "3.11", "python_full_version": "3.11.0"}
+"""What the environments run on, whichever Python writes the files."""
+
 COMMON = ("numpy", "pandas", "pydantic", "pyyaml", "tqdm", "pebble")
 ENVIRONMENTS = {
     "imaging": (*COMMON, "antspyx", "dcm2niix", "matplotlib", "nibabel", "nipype", "pydicom", "scipy"),
@@ -51,7 +54,7 @@ def needed(names: tuple[str, ...], versions: dict[str, str]) -> list[str]:
             continue
         closed.add(name)
         requirements = map(Requirement, distribution(name).requires or [])
-        waiting += [canonicalize_name(r.name) for r in requirements if not r.marker or r.marker.evaluate({"extra": ""})]
+        waiting += [canonicalize_name(r.name) for r in requirements if not r.marker or r.marker.evaluate(TARGET)]
     return sorted(closed)
 
 
