@@ -47,7 +47,7 @@ def split_cohort(*, cohort: Path, ledger: Path, splits: Path, settings: SplitCon
     if development.patient.nunique() < settings.folds:
         raise DataError(
             f"{development.patient.nunique()} development patients for {settings.folds} folds; "
-            "see why exams were excluded (exclusions.csv of the stage cohort), lower split.folds, or move data.temporal_cut"
+            "see exclusions.csv of the stage cohort, lower split.folds, or move data.temporal_cut"
         )
     rows = assign_folds(_patients(development, settings.bands_kpa), old, settings.folds)
     if len(rows) > len(old):
