@@ -1,0 +1,78 @@
+"""What is told before a run starts."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from liverstiff.check import check_inputs, findings, load_config, read_config
+from liverstiff.cli import app
+from liverstiff.errors import ConfigError
+
+
+@pytest.fixture
+def config(root: Path, tmp_path: Path) -> Path:
+    """The default configuration in a folder of its own."""
+    return Path(shutil.copy(root / "config.yaml", tmp_path / "config.yaml"))
+
+
+def change(path: Path, section: str, **values: object) -> None:
+    content = yaml.safe_load(path.read_text())
+    content[section] |= values
+    path.write_text(yaml.safe_dump(content))
+
+
+def test_default_config_has_no_finding(config):
+    assert [found for _, found in findings(config)] == [""] * 6
+    assert CliRunner().invoke(app, ["check", "--config", str(config)]).exit_code == 0
+
+
+def test_missing_atlases_are_found(config):
+    change(config, "segment", atlases="nowhere")
+    result = CliRunner().invoke(app, ["check", "--config", str(config)])
+    assert result.exit_code == 1
+    assert "no image_*.nii.gz in nowhere" in " ".join(result.output.replace("│", " ").split())
+
+
+def test_device_that_is_absent_is_found(config):
+    import torch
+
+    change(config, "train", device="cuda")
+    found = dict(findings(config))["device of train"]
+    assert (found == "") == torch.cuda.is_available()
+
+
+def test_file_that_is_no_config(tmp_path):
+    (tmp_path / "list.yaml").write_text("a: [1\n")
+    with pytest.raises(ConfigError, match=r"list\.yaml: not YAML"):
+        read_config(tmp_path / "list.yaml")
+    with pytest.raises(ConfigError, match=r"no file .*absent\.yaml"):
+        read_config(tmp_path / "absent.yaml")
+
+
+def test_unknown_site_key_names_the_choices(config):
+    content = yaml.safe_load(config.read_text())
+    content["data"]["sites"]["alba"]["dicoms"] = "x"
+    with pytest.raises(
+        ConfigError, match=r"^config.yaml: data.sites.alba.dicoms: unknown key; .* role, dicom, record;"
+    ):
+        load_config(content)
+
+
+def test_site_without_simulation_is_refused(config):
+    content = yaml.safe_load(config.read_text())
+    del content["simulate"]["sites"]["alba"]
+    with pytest.raises(ConfigError, match=r"simulate\.sites has no 'alba'"):
+        load_config(content)
+
+
+def test_paths_are_taken_from_the_folder_of_the_config(config, tmp_path):
+    (tmp_path / "exams").mkdir()
+    (tmp_path / "exams" / "one").write_bytes(bytes(128) + b"DICM")
+    content = yaml.safe_load(config.read_text())
+    content["data"]["sites"]["alba"]["dicom"] = "exams"
+    check_inputs(load_config(content), tmp_path)
+    with pytest.raises(ConfigError, match="no folder exams; expected the site's DICOM tree"):
+        check_inputs(load_config(content))
