@@ -1,14 +1,17 @@
 # catalog: which series every exam holds, which are taken, and which exams share a job. Identifiers stop here.
-# reads: DICOM headers    writes: results/catalog/    grain: site, then study
+# reads: DICOM headers, or NIfTI images    writes: results/catalog/    grain: site, then study
 
 
 rule catalog_site:
     input:
         tree=site_input,
+        overrides=overrides_input,
         code=stage_code("catalog"),
     output:
         private=directory("results/catalog/private/sites/{site}"),
         series="results/catalog/sites/{site}.csv",
+        skipped="results/catalog/sites/{site}.skipped.csv",
+        overridden="results/catalog/sites/{site}.overridden.csv",
     log:
         "logs/catalog/{site}.log",
     benchmark:
@@ -19,8 +22,9 @@ rule catalog_site:
     resources:
         mem_mb=4000,
     params:
-        settings=settings("catalog"),
         key=KEY,
+        nifti=lambda wildcards: CONFIG.data.sites[wildcards.site].nifti is not None,
+        cache="results/catalog/private/headers/{site}.sqlite",  # not an output: those are deleted before a rerun
     script:
         "../workflow_scripts/catalog_site.py"
 
@@ -29,10 +33,14 @@ checkpoint catalog:
     input:
         private_sites=expand(rules.catalog_site.output.private, site=SITES),
         series_sites=expand(rules.catalog_site.output.series, site=SITES),
+        skipped_sites=expand(rules.catalog_site.output.skipped, site=SITES),
+        overridden_sites=expand(rules.catalog_site.output.overridden, site=SITES),
         code=stage_code("catalog"),
     output:
         series="results/catalog/series.csv",
         exams="results/catalog/exams.csv",
+        skipped="results/catalog/skipped.csv",
+        overridden="results/catalog/overridden.csv",
         shards=update("results/catalog/shards.csv"),  # exams keep their shard when others are added
         shard_tables=directory("results/catalog/private/shards"),
         linkage="results/catalog/private/linkage.csv",

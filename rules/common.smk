@@ -45,7 +45,7 @@ def stage_code(stage):
     while waiting:
         name = waiting.pop()
         folder = package / name
-        found[name] = sorted(folder.glob("*.py")) or [package / f"{name}.py"]
+        found[name] = sorted(folder.rglob("*.py")) or [package / f"{name}.py"]
         text = "\n".join(file.read_text() for file in found[name])
         imported = set(re.findall(r"^\s*from liverstiff\.(\w+)", text, re.M))
         for line in re.findall(r"^\s*from liverstiff import (.+)", text, re.M):
@@ -55,10 +55,16 @@ def stage_code(stage):
 
 
 def site_input(wildcards):
-    """A site's DICOM tree: simulated, or the folder given in the config."""
-    folder = CONFIG.data.sites[wildcards.site].dicom
+    """A site's DICOM tree, simulated or as given in the config, or its NIfTI images."""
+    site = CONFIG.data.sites[wildcards.site]
+    folder = site.dicom or site.nifti
     simulated = expand(rules.simulate.output.tree, site=wildcards.site)[0]
     return simulated if folder == SIMULATE else folder
+
+
+def overrides_input(wildcards):
+    """The user's tables of corrections: one or none."""
+    return [CONFIG.catalog.overrides] if CONFIG.catalog.overrides else []
 
 
 def record_tables(wildcards):

@@ -9,6 +9,7 @@ rule simulate:
         tree=directory("results/simulate/{site}/dicom"),
         record="results/simulate/{site}/record.csv",
         truth="results/simulate/{site}/truth.csv",
+        truth_series="results/simulate/{site}/truth_series.csv",
     log:
         "logs/simulate/{site}.log",
     benchmark:

@@ -4,13 +4,13 @@ from liverstiff.adapter import paths, stage_log
 
 with stage_log(snakemake.log[0]):
     from liverstiff.catalog import catalog_site
-    from liverstiff.config import CatalogConfig
 
     catalog_site(
         site=snakemake.wildcards.site,
         **paths(snakemake.input),
         **paths(snakemake.output),
         key=Path(snakemake.params.key),
-        settings=CatalogConfig(**snakemake.params.settings),
+        cache=Path(snakemake.params.cache),
+        nifti=snakemake.params.nifti,
         workers=snakemake.threads,
     )

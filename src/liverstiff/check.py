@@ -62,8 +62,10 @@ def check_inputs(config: Config, root: Path = Path()) -> None:
     """
     problems: list[str] = []
     for name, site in config.data.sites.items():
-        if site.dicom != SIMULATE:
-            problems += _check_tree(f"data.sites.{name}.dicom", root / site.dicom)
+        if site.nifti is not None:
+            problems += _check_nifti(f"data.sites.{name}.nifti", root / site.nifti)
+        elif site.dicom != SIMULATE:
+            problems += _check_tree(f"data.sites.{name}.dicom", root / str(site.dicom))
         if site.record.table != SIMULATE:
             problems += _check_table(f"data.sites.{name}.record", root / site.record.table, site.record)
     if config.segment.atlases != SIMULATE and not list((root / config.segment.atlases).glob("image_*.nii.gz")):
@@ -71,8 +73,25 @@ def check_inputs(config: Config, root: Path = Path()) -> None:
             f"segment.atlases: no image_*.nii.gz in {config.segment.atlases}; expected labelled volumes "
             "image_*.nii.gz and label_*.nii.gz; give that folder"
         )
+    if config.catalog.overrides is not None and not (root / config.catalog.overrides).is_file():
+        problems.append(
+            f"catalog.overrides: no file {root / config.catalog.overrides}; expected a CSV table; correct the path"
+        )
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def _check_nifti(key: str, source: Path) -> list[str]:
+    """Problems with a site's NIfTI images: a BIDS folder, or a table with the columns that are needed."""
+    if source.is_dir():
+        if any(source.glob("sub-*/**/*.nii*")):
+            return []
+        return [f"{key}: no sub-*/**/*.nii.gz in {source}; expected a BIDS folder; correct the path"]
+    if not source.is_file():
+        return [f"{key}: no folder or table {source}; expected a BIDS folder or a CSV table; correct the path"]
+    with source.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        absent = {"path", "exam", "patient", "kind"} - set(next(csv.reader(file), []))
+    return [f"{key}: no column {name!r} in {source}; add it" for name in sorted(absent)]
 
 
 def _check_tree(key: str, folder: Path) -> list[str]:

@@ -55,10 +55,18 @@ class SiteConfig(Section):
 
     role: Literal["development", "external"]
     """`development` sites are split into folds and the temporal test; `external` sites only test."""
-    dicom: str
+    dicom: str | None = None
     """Folder of the site's DICOM files, in any shape, or `simulate`."""
+    nifti: str | None = None
+    """Instead of `dicom`: a BIDS folder, or a CSV table of images (docs/own-data.md)."""
     record: RecordConfig
     """The site's health record."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SiteConfig:
+        if (self.dicom is None) == (self.nifti is None):
+            raise ValueError("give either dicom or nifti, the one that holds the site's images")
+        return self
 
 
 class DataConfig(Section):
@@ -85,16 +93,18 @@ def _clinical_field(field_t: float) -> float:
 class SimulatedSiteConfig(Section):
     """One simulated hospital."""
 
-    dialect: Literal["ge", "siemens", "philips", "philips-enhanced"]
+    dialect: Literal["ge", "siemens", "siemens-xa", "philips", "philips-enhanced", "canon", "canon-enhanced", "uih"]
     """Whose DICOM the site writes."""
     field_t: Annotated[float, AfterValidator(_clinical_field)]
     """Field strength in tesla."""
     exams: int = Field(ge=1)
     """Number of exams."""
-    record_style: Literal["english", "german", "coded", "plain"] = "english"
-    """Columns, units and codes of its health record, and the language of its names."""
+    record_style: Literal["english", "german", "coded", "plain", "french"] = "english"
+    """Columns, units and codes of its health record, and the language of its names and series."""
     layout: Literal["series", "exam", "flat"] = "series"
     """Its DICOM tree: a folder a series, a folder an exam, or all files in one folder without extension."""
+    clutter: float = Field(0.0, ge=0, le=1)
+    """How much its exams differ from the usual one: 0 not at all, 1 as much as in a clinic."""
 
 
 class SimulateConfig(Section):
@@ -127,6 +137,10 @@ class CatalogConfig(Section):
     """Sequences without which an exam is excluded; T1w is the space of all images."""
     require_mre: bool = True
     """Exclude exams without an elastogram."""
+    least_sequences: int = Field(1, ge=1, le=3)
+    """Exclude exams with fewer of T1w, T2w and DWI."""
+    overrides: str | None = None
+    """CSV table of corrections that win over the rules (docs/own-data.md)."""
 
 
 class ConvertConfig(Section):

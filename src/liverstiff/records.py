@@ -49,10 +49,46 @@ class Kind(StrEnum):
     MRE_STIFFNESS = "MRE_stiffness"
     MRE_MASKED = "MRE_masked_stiffness"
     MRE_CONFIDENCE = "MRE_confidence"
+    MRE_WAVE = "MRE_wave"
     MRE_RAW = "MRE_raw"
     LOCALIZER = "localizer"
     DERIVED = "derived"
     OTHER = "other"
+
+
+class FileReason(StrEnum):
+    """Why a file gives no image. ``skipped.csv`` counts these."""
+
+    EMPTY = "empty_file"
+    UNREADABLE = "unreadable_file"
+    NOT_DICOM = "not_dicom"
+    DAMAGED = "damaged_file"
+    NO_IMAGE = "no_image"
+    DUPLICATE = "duplicate"
+    LINK_LOOP = "link_loop"
+
+
+class SeriesReason(StrEnum):
+    """Why a series that was identified is not taken as a source, or what to know when it is."""
+
+    NOT_A_SOURCE = "not_a_source"
+    POST_CONTRAST = "post_contrast"
+    LESS_PREFERRED = "less_preferred"
+    OVERRIDDEN = "overridden"
+    WRONG_MODALITY = "wrong_modality"
+    SECONDARY_CAPTURE = "secondary_capture"
+    BURNED_IN = "burned_in_annotation"
+    CUT_SHORT = "truncated_pixels"
+    MISSING_SLICE = "missing_slice"
+    DUPLICATED_SLICE = "duplicated_slice"
+    UNEVEN_SLICES = "uneven_slices"
+    TOO_FEW_SLICES = "too_few_slices"
+    NO_B_VALUES = "no_b_values"
+    ONE_B_VALUE = "one_b_value"
+    NO_B_ZERO = "no_b_zero"
+    CONTRADICTION = "contradiction"
+    UNREADABLE = "unreadable_image"
+    IMPLAUSIBLE = "implausible_image"
 
 
 class Reason(StrEnum):
@@ -62,6 +98,8 @@ class Reason(StrEnum):
     CONFLICTING_IDENTITY = "conflicting_identity"
     MISSING_SEQUENCE = "missing_sequence"
     MISSING_MRE = "missing_mre"
+    WRONG_MODALITY = "wrong_modality"
+    DUPLICATE_EXAM = "duplicate_exam"
     # convert, harmonize, register, segment, pack
     UNREADABLE = "unreadable_image"
     CONVERSION_FAILED = "conversion_failed"

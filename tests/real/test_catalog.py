@@ -7,7 +7,6 @@ import pytest
 from public_data import DATA, needs
 
 from liverstiff.catalog import catalog_site
-from liverstiff.config import CatalogConfig
 
 pytestmark = needs("checks")
 
@@ -44,12 +43,15 @@ def cataloged(tmp_path_factory) -> pd.DataFrame:
         key=folder / "key" / "pseudonym.key",
         private=folder / "private",
         series=folder / "series.csv",
-        settings=CatalogConfig(),
+        skipped=folder / "skipped.csv",
+        overridden=folder / "overridden.csv",
+        cache=folder / "cache" / "real.sqlite",
+        overrides=[],
     )
     files = pd.read_csv(folder / "private" / "files.csv")
     series = pd.read_csv(folder / "series.csv")
     files["folder"] = [str(Path(path).relative_to(tree)) for path in files.path]
-    return files.merge(series[["exam", "series", "reason", "volumes", "slices"]], on=["exam", "series"])
+    return files.merge(series[["exam", "series", "reason", "why", "volumes", "slices"]], on=["exam", "series"])
 
 
 def of(table: pd.DataFrame, start: str) -> pd.DataFrame:

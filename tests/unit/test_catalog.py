@@ -11,14 +11,14 @@ from tiny_dicom import write_enhanced, write_exam, write_series
 
 from liverstiff.catalog import catalog_site, catalog_study
 from liverstiff.catalog.choice import choose, says_after, without_post_contrast
-from liverstiff.catalog.features import Features
-from liverstiff.catalog.identify import identify, says
+from liverstiff.catalog.features import Features, says
+from liverstiff.catalog.identify import identify
 from liverstiff.catalog.rules import RULES
 from liverstiff.catalog.site import identify_all
 from liverstiff.catalog.study import assign_shards
 from liverstiff.config import CatalogConfig
-from liverstiff.dicom import read_frames, split_stacks
-from liverstiff.dicom.header import nominal_field, vendor_name
+from liverstiff.dicom import SourceFile, read_frames, split_stacks
+from liverstiff.dicom.scanners import model_name, nominal_field, vendor_name
 from liverstiff.errors import ConfigError, DataError
 from liverstiff.pseudonyms import ensure_key, exam_pseudonym, patient_pseudonym, read_key
 from liverstiff.records import read_status
@@ -26,8 +26,12 @@ from liverstiff.records import read_status
 KEY = bytes(range(32))
 
 
+def frames_of(*paths):
+    return [frame for path in paths for frame in read_frames(SourceFile(str(path)))]
+
+
 def stacks_of(paths):
-    return split_stacks(frame for path in paths for frame in read_frames(path))
+    return split_stacks(frames_of(*paths))
 
 
 @pytest.mark.parametrize("vendor", ["Siemens", "GE", "Philips", "UIH", "Canon"])
@@ -45,7 +49,7 @@ def test_b_value_in_an_element_of_unknown_type(tmp_path):
     data[0x2001, 0x1003].VR = "UN"
     data[0x2001, 0x1003]._value = b"\x00\x00\xc8\x43"  # 400.0 as a little-endian float
     data.save_as(path)
-    assert read_frames(path)[0].b_value == 400
+    assert frames_of(path)[0].b_value == 400
 
 
 def test_a_foreign_private_block_is_no_b_value(tmp_path):
@@ -55,11 +59,11 @@ def test_a_foreign_private_block_is_no_b_value(tmp_path):
     data = dcmread(path)
     data.private_block(0x0019, "SOMEBODY ELSE", create=True).add_new(0x0C, "IS", 400)
     data.save_as(path)
-    assert read_frames(path)[0].b_value is None
+    assert frames_of(path)[0].b_value is None
 
 
 def test_enhanced_frames_have_their_own_b_value_and_order(tmp_path):
-    frames = read_frames(write_enhanced(tmp_path / "x", (0.0, 400.0, 800.0), slices=3))
+    frames = frames_of(write_enhanced(tmp_path / "x", (0.0, 400.0, 800.0), slices=3))
     (stack,) = split_stacks(frames)
     assert [frame.b_value for frame in frames[:4]] == [0, 400, 800, 0]
     assert stack.b_values == [0, 400, 800]
@@ -69,7 +73,7 @@ def test_enhanced_frames_have_their_own_b_value_and_order(tmp_path):
 def test_slice_major_order_is_seen(tmp_path):
     (stack,) = stacks_of(write_series(tmp_path, b_values=(0, 400), slices=3, slice_major=True))
     assert not stack.volume_by_volume()
-    assert [[frame.header.instance for frame in volume.frames] for volume in stack.volumes] == [[1, 3, 5], [2, 4, 6]]
+    assert [[frame.instance for frame in volume.frames] for volume in stack.volumes] == [[1, 3, 5], [2, 4, 6]]
 
 
 def test_parts_that_differ_in_image_type_are_split(tmp_path):
@@ -87,7 +91,7 @@ def test_copies_and_missing_slices(tmp_path):
     (stack,) = stacks_of([*paths, copy])
     assert (len(stack.frames), stack.fault()) == (5, None)
     (stack,) = stacks_of(paths[:2] + paths[3:])
-    assert "unevenly spaced: 5.00 to 10.00 mm" in stack.fault()
+    assert stack.fault() == ("missing_slice", "1 slices are missing: unevenly spaced, 5.00 to 10.00 mm")
 
 
 def test_scanner_names():
@@ -97,9 +101,10 @@ def test_scanner_names():
 
 
 PLAIN = Features(
-    tokens=frozenset({"ORIGINAL", "PRIMARY"}), text="", mr_object=True, colour=False, phase=False, unit="", echo="",
-    echo_planar=False, te=None, tr=None, b_max=0, b_count=0, axial=True, several_directions=False, slices=30, volumes=1,
-    contrast_agent=False, fat_suppressed=False, three_d=False,
+    tokens=frozenset({"ORIGINAL", "PRIMARY"}), text="", mr_modality=True, mr_object=True, capture=False,
+    burned_in=False, colour=False, phase=False, unit="", echo="", echo_planar=False, echo_train=1, te=None, tr=None,
+    field_t=1.5, b_max=0, b_count=0, directions=0, axial=True, several_planes=False, slices=30, volumes=1, echoes=1,
+    contrast_agent=False, fat_suppressed=False, in_phase=False, opposed_phase=False, three_d=False,
 )  # fmt: skip
 
 
@@ -108,11 +113,10 @@ PLAIN = Features(
     [
         ("T1w", {"echo": "gradient", "te": 2.0}),
         ("T1w", {"echo": "gradient", "te": 1.2, "text": "t1_vibe_dixon_w"}),
-        ("other", {"echo": "gradient", "te": 1.2, "text": "t1_vibe_dixon_f"}),
+        ("T1w", {"echo": "gradient", "te": 1.2, "text": "t1_vibe_dixon_f"}),
         ("other", {"echo": "gradient", "te": 2.0, "axial": False}),
         ("other", {"echo": "gradient", "te": 1.6, "text": "trufi tra"}),
         ("other", {"echo": "gradient", "te": 2.0, "text": "ax t2 something"}),
-        ("T1w_post", {"echo": "gradient", "te": 2.0, "volumes": 4}),
         ("T1w", {"echo": "gradient", "te": 2.0, "tokens": frozenset({"OPP_PHASE", "PHASE"})}),
         ("other", {"echo": "gradient", "te": 2.0, "phase": True}),
         ("T2w", {"echo": "spin", "te": 90.0}),
@@ -120,7 +124,7 @@ PLAIN = Features(
         ("other", {"echo": "spin", "te": 90.0, "text": "3d mrcp"}),
         ("DWI", {"echo": "gradient", "echo_planar": True, "te": 60.0, "b_max": 800, "b_count": 3}),
         ("DWI", {"tokens": frozenset({"TRACEW"}), "b_max": 800, "b_count": 3}),
-        ("derived", {"tokens": frozenset({"TRACEW"}), "b_max": 800, "b_count": 1}),
+        ("DWI", {"tokens": frozenset({"TRACEW"}), "b_max": 800, "b_count": 1}),
         ("ADC", {"tokens": frozenset({"DERIVED", "ADC"}), "b_max": 800, "b_count": 2}),
         ("derived", {"tokens": frozenset({"FA"})}),
         ("derived", {"text": "dw_synthetic b1400", "b_max": 1400, "b_count": 1}),
@@ -134,8 +138,8 @@ PLAIN = Features(
         ("MRE_confidence", {"text": "mre_confmap", "slices": 4}),
         ("MRE_stiffness", {"unit": "kpa", "slices": 4}),
         ("MRE_raw", {"text": "mre_noinv", "phase": True}),
-        ("MRE_raw", {"text": "mr touch wave images"}),
-        ("MRE_raw", {"text": "stiffness color"}),
+        ("MRE_wave", {"text": "mr touch wave images"}),
+        ("derived", {"text": "stiffness color"}),
     ],
 )
 def test_kind_of_a_series(kind, facts):
@@ -159,7 +163,7 @@ def t1_series(tmp_path, name, **attributes):
 
 
 def kinds(paths):
-    frames = [frame for path in paths for frame in read_frames(path)]
+    frames = frames_of(*paths)
     return [str(series.kind) for series in without_post_contrast(identify_all(frames))]
 
 
@@ -196,7 +200,7 @@ def test_water_before_in_phase_and_maps_of_one_set(tmp_path):
         {"SeriesDescription": "ConfMap", "slices": 5},
     ]
     paths = [path for number, series in enumerate(plan, 1) for path in t1_series(tmp_path, str(number), **series)]
-    frames = [frame for path in paths for frame in read_frames(path)]
+    frames = frames_of(*paths)
     chosen = [series.series for series in choose(identify_all(frames)) if series.chosen]
     assert chosen == ["s002", "s003", "s004"]  # the other maps lie at other slices
 
@@ -204,11 +208,12 @@ def test_water_before_in_phase_and_maps_of_one_set(tmp_path):
 def test_an_unfit_source_is_not_taken_and_says_why(tmp_path):
     paths = t1_series(tmp_path, "1", heights=(0, 5, 10, 20, 25, 30))
     paths += t1_series(tmp_path, "2", b_values=(800,))
-    series = choose(identify_all([frame for path in paths for frame in read_frames(path)]))
+    series = choose(identify_all(frames_of(*paths)))
     assert [str(one.kind) for one in series] == ["T1w", "DWI"]
     assert not any(one.chosen for one in series)
-    assert series[0].reason.endswith("not taken: slices are unevenly spaced: 5.00 to 10.00 mm")
-    assert series[1].reason.endswith("not taken: one b-value gives no diffusion coefficient")
+    assert [str(one.code) for one in series] == ["missing_slice", "one_b_value"]
+    assert series[0].why == "not taken: 1 slices are missing: unevenly spaced, 5.00 to 10.00 mm"
+    assert series[1].why == "not taken: one b-value gives no diffusion coefficient"
 
 
 def test_pseudonyms_are_hmac_sha256():
@@ -231,15 +236,18 @@ def test_key_is_made_once_and_private(tmp_path):
         read_key(path)
 
 
-def run_site(tree: Path, out: Path, site: str = "alba", workers: int = 1) -> None:
+def run_site(tree: Path, out: Path, site: str = "alba", workers: int = 1, **more) -> None:
     catalog_site(
         site=site,
         tree=tree,
         key=out.parent / "key" / "pseudonym.key",
         private=out / "private" / "sites" / site,
         series=out / "sites" / f"{site}.csv",
-        settings=CatalogConfig(),
+        skipped=out / "sites" / f"{site}.skipped.csv",
+        overridden=out / "sites" / f"{site}.overridden.csv",
+        cache=out / "private" / "headers" / f"{site}.sqlite",
         workers=workers,
+        **{"overrides": [], **more},
     )
 
 
@@ -247,8 +255,12 @@ def run_study(out: Path, sites=("alba",), size: int = 2, **settings) -> pd.DataF
     catalog_study(
         private_sites=[out / "private" / "sites" / site for site in sites],
         series_sites=[out / "sites" / f"{site}.csv" for site in sites],
+        skipped_sites=[out / "sites" / f"{site}.skipped.csv" for site in sites],
+        overridden_sites=[out / "sites" / f"{site}.overridden.csv" for site in sites],
         series=out / "series.csv",
         exams=out / "exams.csv",
+        skipped=out / "skipped.csv",
+        overridden=out / "overridden.csv",
         shards=out / "shards.csv",
         shard_tables=out / "private" / "shards",
         linkage=out / "private" / "linkage.csv",
@@ -306,7 +318,7 @@ def test_exams_that_cannot_go_on_have_a_reason(tmp_path):
         write_exam(tree / name, StudyInstanceUID=study)
         for path in (tree / name / lost).iterdir():
             path.unlink()
-    write_exam(tree / "mixed", StudyInstanceUID="1.4")
+    write_exam(tree / "mixed", StudyInstanceUID="1.4", PatientID="P4")
     write_series(tree / "mixed" / "other", SeriesInstanceUID="1.4.9", StudyInstanceUID="1.4", PatientID="P2")
     run_site(tree, tmp_path / "out")
     exams = run_study(tmp_path / "out")
@@ -322,11 +334,11 @@ def test_exams_that_cannot_go_on_have_a_reason(tmp_path):
 def test_exams_keep_their_shard_when_others_are_added(tmp_path):
     tree, out = tmp_path / "tree", tmp_path / "out"
     for number in range(3):
-        write_exam(tree / f"{number}", StudyInstanceUID=f"1.{number}")
+        write_exam(tree / f"{number}", StudyInstanceUID=f"1.{number}", PatientID=f"P{number}")
     run_site(tree, out)
     before = run_study(out).set_index("exam").shard.to_dict()
     assert sorted(before.values()) == ["shard-0000", "shard-0000", "shard-0001"]
-    write_exam(tree / "3", StudyInstanceUID="1.3")
+    write_exam(tree / "3", StudyInstanceUID="1.3", PatientID="P3")
     run_site(tree, out)
     after = run_study(out).set_index("exam").shard.to_dict()
     assert {exam: after[exam] for exam in before} == before

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
-from liverstiff.catalog.identify import says
-from liverstiff.dicom import Stack
-from liverstiff.records import SEQUENCES, Kind
+from liverstiff.catalog.features import plain_text, says
+from liverstiff.catalog.words import AFTER_CONTRAST, BEFORE_CONTRAST, DYNAMIC, NOT_GIVEN, WHOLE_EXAM
+from liverstiff.dicom import Fault, Stack
+from liverstiff.records import SEQUENCES, Kind, SeriesReason
 
 MRE_MAPS = (Kind.MRE_STIFFNESS, Kind.MRE_MASKED, Kind.MRE_CONFIDENCE)
 
-AFTER_CONTRAST = (
-    r"art|arterial\w*|pvp?|portal\w*|port[ _-]?ven\w*|ven|venous\w*|delay\w*|equil\w*|hbp|hepatobil\w*|post|gd|c\+"
-)
-"""Words of phases after contrast agent. The word ``pre`` proves nothing."""
+REPEATS = 3
+"""This many T1w acquisitions with the same parameters are a dynamic series, whether or not its header says so."""
+
+LATER = SeriesReason.POST_CONTRAST
 
 
 @dataclass(frozen=True)
@@ -26,104 +29,220 @@ class Identified:
     series: str
     """Name of the series within its exam: no part of the header."""
     kind: Kind
+    variant: str
+    """Which kind of that kind, e.g. ``water``; may be empty."""
     confidence: float
     reason: str
-    rank: int
+    """A sentence: why it is of this kind."""
+    rank: int = 0
+    """Preference among series of the same kind, the lowest first."""
+    code: SeriesReason | None = None
+    """Why it is not taken, or what to know when it is."""
+    why: str = ""
+    """A sentence: why it is taken or not."""
     chosen: bool = False
+    forced: bool = False
+    """A user's table says that it is to be taken."""
 
-    @property
+    @cached_property
     def time(self) -> str:
         """When its acquisition began; empty when not stated."""
-        return min(frame.header.time for frame in self.stack.frames)
+        return min(frame.time for frame in self.stack.frames)
+
+    @property
+    def text(self) -> str:
+        """Its texts. Private."""
+        return plain_text(self.stack.first.header.text)
 
 
 def without_post_contrast(exam: list[Identified]) -> list[Identified]:
     """T1w series that cannot be proved to precede the contrast agent become ``T1w_post``.
 
     The proof: no agent in the header, no word of a later phase in the text, and, where the exam has a series with
-    either, an acquisition time before the first of those.
+    either, an acquisition time before the first of those. Three or more T1w series with the same parameters count as a
+    dynamic series of which only the first precedes the agent.
     """
-    first = min((series.time for series in exam if _after_contrast(series)), default=None)
+    firsts = [series.time for series in exam if _after_contrast(series)]
+    repeated = _second_of_a_dynamic(exam)
+    first = min([*firsts, *([repeated] if repeated else [])], default=None)
     return [_proved(series, first) if series.kind == Kind.T1W else series for series in exam]
 
 
 def _after_contrast(series: Identified) -> bool:
     """True for a series with contrast agent by its header, and for a T1w series of a later phase by its text."""
-    later = series.kind == Kind.T1W_POST or (series.kind == Kind.T1W and says_after(series.stack.first.header.text))
-    return later or series.stack.first.header.contrast_agent
+    later = series.kind == Kind.T1W_POST or (series.kind == Kind.T1W and (_dynamic(series) or says_after(series.text)))
+    return later or (series.kind != Kind.LOCALIZER and series.stack.first.header.contrast_agent)
+
+
+def _dynamic(series: Identified) -> bool:
+    """Several volumes over time: all before and after the agent are in one series."""
+    return len(series.stack.volumes) > 1
+
+
+def _second_of_a_dynamic(exam: list[Identified]) -> str | None:
+    """When the second of three or more T1w series with the same parameters began; None without such."""
+    times: dict[tuple, set[str]] = {}
+    for series in exam:
+        if series.kind == Kind.T1W and series.time:
+            frame, header = series.stack.first, series.stack.first.header
+            same = (header.rows, header.columns, series.stack.slices, frame.echo_time, header.tr, series.variant)
+            times.setdefault(same, set()).add(series.time)
+    return min((sorted(found)[1] for found in times.values() if len(found) >= REPEATS), default=None)
 
 
 def says_after(text: str) -> bool:
-    """True when a series text names a phase after contrast agent."""
-    return says(text, AFTER_CONTRAST) or re.search(r"\+ ?c(?![a-z])", text) is not None
+    """True when a series text (plain, lower case) names a phase after contrast agent.
+
+    ``without contrast`` and the like count for nothing, and words that name the whole examination only where no word
+    of the native phase stands beside them.
+    """
+    series_text = re.sub(WHOLE_EXAM, " ", text)
+    text = re.sub(NOT_GIVEN, " pre ", series_text if says(series_text, BEFORE_CONTRAST) else text)
+    if says(text, AFTER_CONTRAST) or re.search(r"\+ ?(c|gd|km|gad)(?![a-z])", text):
+        return True
+    return says(text, DYNAMIC) and not says(text, BEFORE_CONTRAST)
 
 
 def _proved(series: Identified, first: str | None) -> Identified:
     """The series itself when it starts before ``first``, the first after contrast agent; else as ``T1w_post``."""
-    header = series.stack.first.header
-    if header.contrast_agent:
+    if series.stack.first.header.contrast_agent:
         why = "the header names a contrast agent"
-    elif says_after(header.text):
+    elif says_after(series.text):
         why = "the text names a phase after contrast agent"
+    elif _dynamic(series):
+        why = "several volumes over time"
     elif first is not None and not (series.time and first):
         why = "not proved to precede contrast agent: no acquisition time"
     elif first is not None and series.time >= first:
         why = "acquired after the first series with contrast agent"
     else:
         return replace(series, reason=f"{series.reason}; before any contrast agent")
-    return replace(series, kind=Kind.T1W_POST, reason=why)
+    return replace(series, kind=Kind.T1W_POST, code=LATER, reason=f"{series.reason}; {why}")
+
+
+def without_made_traces(exam: list[Identified]) -> list[Identified]:
+    """A trace image at one b-value is derived where the exam holds the directions that it was made from."""
+    raw = [series for series in exam if series.kind == Kind.DWI and series.variant == "directions"]
+
+    def made(series: Identified) -> bool:
+        alone = series.kind == Kind.DWI and series.variant == "trace" and len(_distinct_b(series.stack)) == 1
+        return alone and any(_same_slices(series.stack, other.stack) for other in raw)
+
+    why = "a trace image at one b-value, made from another series of this exam"
+    return [
+        replace(series, kind=Kind.DERIVED, variant="", reason=why, code=SeriesReason.NOT_A_SOURCE)
+        if made(series)
+        else series
+        for series in exam
+    ]
 
 
 def choose(exam: list[Identified]) -> list[Identified]:
-    """Mark the series that are taken; a source that is unfit gets the fault added to its reason."""
-    exam = [_with_fault(series) for series in exam]
-    taken = [best for kind in SEQUENCES if (best := _best(series for series in exam if series.kind == kind))]
-    taken += _elastography_set(exam)
-    names = {series.series for series in taken}
-    return [replace(series, chosen=series.series in names) for series in exam]
+    """Mark the series that are taken, and say of every other why it is not."""
+    taken: dict[str, tuple[Identified, ...]] = {}
+    for kind in SEQUENCES:
+        best = _best(_candidates(series for series in exam if series.kind == kind))
+        taken |= {series.series: best for series in best}
+    taken |= {series.series: (series,) for series in _elastography_set(exam)}
+    preferred = {taken[name][0].kind: taken[name][0] for name in sorted(taken, reverse=True)}
+    return [_explained(series, taken.get(series.series), preferred.get(series.kind)) for series in exam]
 
 
-def unfit(series: Identified) -> str | None:
-    """Why a source cannot be taken, as a sentence; None when it can."""
-    if series.kind == Kind.DWI and len({round(b, -1) for b in series.stack.b_values}) < 2:
-        return "one b-value gives no diffusion coefficient"
+def _explained(series: Identified, taken: tuple[Identified, ...] | None, best: Identified | None) -> Identified:
+    """The series with the choice and its reason."""
+    if taken:
+        code, why = None, "as overridden" if series.forced else "preferred"
+        if len(taken) > 1:
+            why = f"taken together with {', '.join(other.series for other in taken if other is not series)}"
+        if series.kind == Kind.DWI and min(b for one in taken for b in one.stack.b_values) > 10:
+            code, why = SeriesReason.NO_B_ZERO, f"{why}; there is no image at b = 0"
+        return replace(series, chosen=True, code=code, why=f"taken: {why}")
+    if series.code is not None:
+        return replace(series, why=f"not taken: {_never(series)}")
+    fault = unfit(series)
+    if fault:
+        return replace(series, code=fault.reason, why=f"not taken: {fault.detail}")
+    if best is None:
+        return replace(series, code=SeriesReason.LESS_PREFERRED, why="not taken: it belongs to no complete set")
+    why = f"{best.series} is preferred" + (f": {best.variant}" if best.variant else "")
+    return replace(series, code=SeriesReason.LESS_PREFERRED, why=f"not taken: {why}")
+
+
+def _never(series: Identified) -> str:
+    """Why a series with a code of its own is never taken."""
+    if series.code == SeriesReason.NOT_A_SOURCE:
+        return f"{series.kind}{' ' + series.variant if series.variant else ''} is never a source"
+    return series.reason
+
+
+def unfit(series: Identified) -> Fault | None:
+    """Why a source cannot be taken; None when it can."""
+    if series.stack.first.header.burned_in:
+        return Fault(SeriesReason.BURNED_IN, "the header says that text is burned into the pixels")
+    if series.kind in MRE_MAPS:  # slices of a map may lie anywhere
+        fault = series.stack.fault()
+        return None if fault and fault.reason in (SeriesReason.UNEVEN_SLICES, SeriesReason.MISSING_SLICE) else fault
+    if series.kind == Kind.DWI and len(_distinct_b(series.stack)) < 2:
+        return Fault(SeriesReason.ONE_B_VALUE, "one b-value gives no diffusion coefficient")
     return series.stack.fault()
 
 
-def _with_fault(series: Identified) -> Identified:
-    fault = unfit(series) if series.kind in SEQUENCES else None
-    return replace(series, reason=f"{series.reason}; not taken: {fault}") if fault else series
+def _distinct_b(stack: Stack) -> set[float]:
+    return {round(b, -1) for b in stack.b_values} or {0.0}
 
 
-def _best(candidates: Iterable[Identified]) -> Identified | None:
-    """The preferred variant; then the most certain, the one with more b-values, more slices, the earliest."""
+def _candidates(series: Iterable[Identified]) -> list[tuple[Identified, ...]]:
+    """What may be taken as one source: each series, and diffusion series of one b-value each that make a set."""
+    sources = [one for one in series if one.code is None]
+    single = [one for one in sources if one.kind == Kind.DWI and len(_distinct_b(one.stack)) == 1]
+    groups: list[list[Identified]] = []
+    for one in sorted(single, key=lambda one: (one.time, one.series)):
+        for group in groups:
+            known = set().union(*(_distinct_b(other.stack) for other in group))
+            if _same_slices(one.stack, group[0].stack) and not known & _distinct_b(one.stack):
+                group.append(one)
+                break
+        else:
+            groups.append([one])
+    together = [tuple(group) for group in groups if len(group) > 1 and _merged(group).fault() is None]
+    return [(one,) for one in sources if unfit(one) is None or one.forced] + together
+
+
+def _merged(group: Iterable[Identified]) -> Stack:
+    return Stack(tuple(frame for series in group for frame in series.stack.frames))
+
+
+def _best(candidates: list[tuple[Identified, ...]]) -> tuple[Identified, ...]:
+    """The preferred variant; then the most certain, the one with more b-values, the earliest, more slices."""
     return min(
-        (series for series in candidates if unfit(series) is None),
-        key=lambda series: (
-            series.rank,
-            -series.confidence,
-            -len(set(series.stack.b_values)),
-            -series.stack.slices,
-            series.time,
-            series.series,
+        candidates,
+        key=lambda taken: (
+            not any(series.forced for series in taken),
+            taken[0].rank,
+            -taken[0].confidence,
+            -len(set().union(*(_distinct_b(series.stack) for series in taken))),
+            taken[0].time,
+            -taken[0].stack.slices,
+            taken[0].series,
         ),
-        default=None,
+        default=(),
     )
 
 
 def _elastography_set(exam: list[Identified]) -> list[Identified]:
     """Stiffness, masked stiffness and confidence that belong together: the most complete set, of equals the latest."""
+    maps = [series for series in exam if series.kind in MRE_MAPS and series.code is None and unfit(series) is None]
     sets = [
-        [stiffness, *_mates(stiffness, exam)] for stiffness in exam if stiffness.kind == Kind.MRE_STIFFNESS
+        [stiffness, *_mates(stiffness, maps)] for stiffness in maps if stiffness.kind == Kind.MRE_STIFFNESS
     ]  # a repeat replaces the attempt before it
-    return max(sets, key=lambda maps: (len(maps), maps[0].time, maps[0].series), default=[])
+    return max(sets, key=lambda found: (found[0].forced, len(found), found[0].time, found[0].series), default=[])
 
 
-def _mates(stiffness: Identified, exam: list[Identified]) -> list[Identified]:
+def _mates(stiffness: Identified, maps: list[Identified]) -> list[Identified]:
     """Masked stiffness and confidence at the same slices; of several, those nearest in series number."""
     mates = []
     for kind in MRE_MAPS[1:]:
-        same = [series for series in exam if series.kind == kind and _same_slices(series.stack, stiffness.stack)]
+        same = [series for series in maps if series.kind == kind and _same_slices(series.stack, stiffness.stack)]
         if same:
             mates.append(min(same, key=lambda series: (_distance(series, stiffness), series.series)))
     return mates
@@ -141,3 +260,13 @@ def _same_slices(stack: Stack, other: Stack) -> bool:
         and len(stack.positions) == len(other.positions)
         and all(abs(a - b) < 0.1 for a, b in zip(stack.positions, other.positions, strict=True))
     )
+
+
+def missing(exam: list[Identified], kind: str) -> str:
+    """Why an exam has no usable series of a kind: reason codes with their numbers; empty when it has one."""
+    if any(series.chosen for series in exam if series.kind == kind):
+        return ""
+    found = Counter(str(series.code) for series in exam if series.kind == kind and series.code)
+    if kind == Kind.T1W and any(series.kind == Kind.T1W_POST for series in exam):
+        found[str(LATER)] += sum(series.kind == Kind.T1W_POST for series in exam)
+    return ", ".join(f"{count} {code}" for code, count in sorted(found.items())) or "none was found"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 
-from liverstiff.catalog.features import Features
-from liverstiff.records import Kind
+from liverstiff.catalog.features import Features, says
+from liverstiff.records import Kind, SeriesReason
 
 Range = tuple[float, float]
 EVERY = float("inf")
@@ -23,8 +22,12 @@ class Rule:
     """From 0 to 1: how far the evidence alone carries."""
     reason: str
     """A sentence for the public table; it quotes no text of the header."""
+    variant: str = ""
+    """Which kind of that kind, e.g. ``water`` or ``single-shot``."""
+    code: SeriesReason | None = SeriesReason.NOT_A_SOURCE
+    """Why it is never a source; None when it may be one."""
     rank: int = 0
-    """Preference among series of the same kind: the lowest is chosen."""
+    """Preference among sources of the same kind: the lowest is chosen."""
     tokens: tuple[str, ...] = ()
     """At least one of these values is in the image type."""
     text: str = ""
@@ -36,6 +39,8 @@ class Rule:
     te_ms: Range | None = None
     slices: Range | None = None
     volumes: Range | None = None
+    echoes: Range | None = None
+    directions: Range | None = None
     b_max: Range | None = None
     b_count: Range | None = None
     unit: tuple[str, ...] = ()
@@ -48,19 +53,15 @@ class Rule:
         return all(check(self, facts) for check in CHECKS)
 
 
+never = Rule
+"""A row for what is never a source."""
+source = partial(Rule, code=None)
+"""A row for what may be taken."""
+
+
 def identify(facts: Features, rules: tuple[Rule, ...]) -> Rule:
     """The first rule that holds; the last rule of a table has no condition."""
     return next(rule for rule in rules if rule.holds(facts))
-
-
-def says(text: str, expression: str) -> bool:
-    """True when the expression stands in the text as words of its own: ``art`` is in ``art_20s``, not in ``start``."""
-    return _words(expression).search(text) is not None
-
-
-@lru_cache
-def _words(expression: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![a-z0-9])(?:{expression})(?![a-z])")
 
 
 def _within(bounds: Range | None, value: float | None) -> bool:
@@ -79,6 +80,8 @@ CHECKS: tuple[Callable[[Rule, Features], bool], ...] = (
     lambda rule, facts: _within(rule.te_ms, facts.te),
     lambda rule, facts: _within(rule.slices, facts.slices),
     lambda rule, facts: _within(rule.volumes, facts.volumes),
+    lambda rule, facts: _within(rule.echoes, facts.echoes),
+    lambda rule, facts: _within(rule.directions, facts.directions),
     lambda rule, facts: _within(rule.b_max, facts.b_max),
     lambda rule, facts: _within(rule.b_count, facts.b_count),
     lambda rule, facts: not rule.unit or facts.unit in rule.unit,

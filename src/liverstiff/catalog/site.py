@@ -2,56 +2,41 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
+import csv
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from liverstiff.catalog.choice import Identified, choose, without_post_contrast
+from liverstiff.catalog.choice import Identified, choose, without_made_traces, without_post_contrast
 from liverstiff.catalog.features import features
 from liverstiff.catalog.identify import identify
+from liverstiff.catalog.nifti import NiftiSeries, list_images, read_images
+from liverstiff.catalog.overrides import Overrides, read_overrides
 from liverstiff.catalog.rules import RULES
-from liverstiff.config import CatalogConfig
-from liverstiff.dicom import Frame, Stack, read_frames, split_stacks
+from liverstiff.catalog.scan import Scan, Skipped, Study, scan
+from liverstiff.dicom import Frame, SourceFile, Stack, split_stacks
 from liverstiff.errors import DataError
 from liverstiff.pseudonyms import ensure_key, exam_pseudonym, patient_pseudonym, private_folder
-from liverstiff.records import Exam
+from liverstiff.records import Exam, FileReason
 
-FILE_COLUMNS = ["exam", "patient", "site", "series", "kind", "chosen", "volume", "b_value", "path", "frame"]
+NAMES = ["exam", "patient", "site"]
+FILE_COLUMNS = [*NAMES, "series", "kind", "variant", "chosen", "volume", "b_value", "path", "member", "frame"]
+TEXT_COLUMNS = [*NAMES, "series", "series_number", "text", "series_uid"]
 EXAM_COLUMNS = [
-    "exam",
-    "patient",
-    "site",
-    "patient_id",
-    "study_uid",
-    "study_date",
-    "vendor",
-    "model",
-    "field_t",
-    "patients",
+    *NAMES,
+    *("patient_id", "study_uid", "study_date", "vendor", "model", "field_t", "patients", "modalities", "duplicate_of"),
 ]
 SERIES_COLUMNS = [
-    "exam",
-    "patient",
-    "site",
-    "series",
-    "kind",
-    "confidence",
-    "reason",
-    "chosen",
-    "files",
-    "volumes",
-    "b_values",
-    "rows",
-    "columns",
-    "slices",
+    *NAMES,
+    *("series", "kind", "variant", "confidence", "reason", "chosen", "code", "why", "vendor", "model", "field_t"),
+    *("files", "volumes", "b_values", "rows", "columns", "slices"),
 ]
+SKIPPED_COLUMNS = ["path", "member", "reason", "detail"]
+SKIPPED_COUNTS = ["site", "reason", "files"]
+OVERRIDE_COUNTS = ["site", "table", "row", "series"]
 
 
 @dataclass(frozen=True)
@@ -64,11 +49,18 @@ class CatalogedExam:
     patients: int
     """Number of PatientIDs in the study; more than one is a fault of the archive."""
     series: list[Identified]
+    duplicates: list[SourceFile] = field(default_factory=list)
 
-    def exam_row(self) -> dict[str, Any]:
+    def fingerprint(self) -> tuple:
+        """What a copy of the exam under another number shares with it: patient, time and grid of what is taken."""
+        taken = [series for series in self.series if series.chosen]
+        grids = tuple(sorted((s.time, s.stack.first.header.rows, len(s.stack.frames), str(s.kind)) for s in taken))
+        return (self.identity.patient, *grids) if grids and all(time for time, *_ in grids) else ()
+
+    def exam_row(self, duplicate_of: str) -> dict[str, Any]:
         """The private row that links the pseudonyms to the identifiers."""
         header = self.frame.header
-        return self._names() | {
+        return self.names | {
             "patient_id": header.patient_id,
             "study_uid": header.study_uid,
             "study_date": header.study_date,
@@ -76,99 +68,194 @@ class CatalogedExam:
             "model": header.model,
             "field_t": header.field_t,
             "patients": self.patients,
+            "modalities": " ".join(sorted({series.stack.first.header.modality for series in self.series})),
+            "duplicate_of": duplicate_of,
         }
 
-    def series_rows(self) -> list[dict[str, Any]]:
+    def series_rows(self) -> Iterator[dict[str, Any]]:
         """A public row per series."""
-        return [self._names() | _series_row(series) for series in self.series]
+        return (self.names | _series_row(series) for series in self.series)
 
-    def file_rows(self) -> list[dict[str, Any]]:
+    def text_rows(self) -> Iterator[dict[str, Any]]:
+        """A private row per series with what its header calls it, to write overrides by."""
+        for series in self.series:
+            header = series.stack.first.header
+            yield self.names | {
+                "series": series.series,
+                "series_number": header.series_number,
+                "text": series.text,
+                "series_uid": header.series_uid,
+            }
+
+    def file_rows(self) -> Iterator[dict[str, Any]]:
         """A private row per file, or per frame of a multi-frame file."""
-        return [
-            self._names()
-            | {
+        for series in self.series:
+            common = self.names | {
                 "series": series.series,
                 "kind": str(series.kind),
+                "variant": series.variant,
                 "chosen": series.chosen,
-                "volume": number,
-                "b_value": volume.b_value,
-                "path": str(frame.header.path),
-                "frame": frame.number,
             }
-            for series in self.series
-            for number, volume in enumerate(series.stack.volumes)
-            for frame in volume.frames
-        ]
+            for number, volume in enumerate(series.stack.volumes):
+                images = dict.fromkeys((*frame.file, frame.number) for frame in volume.frames)
+                for path, member, image in images:  # the slices of a NIfTI volume are one image
+                    place = {"path": path, "member": member, "frame": image}
+                    yield common | {"volume": number, "b_value": volume.b_value} | place
 
-    def _names(self) -> dict[str, Any]:
+    @property
+    def names(self) -> dict[str, Any]:
+        """Pseudonyms and site, as the first columns of every table."""
         return {"exam": self.identity.exam, "patient": self.identity.patient, "site": self.identity.site}
 
 
 def catalog_site(
-    *, site: str, tree: Path, key: Path, private: Path, series: Path, settings: CatalogConfig, workers: int = 1
+    *,
+    site: str,
+    tree: Path,
+    key: Path,
+    private: Path,
+    series: Path,
+    skipped: Path,
+    overridden: Path,
+    cache: Path,
+    overrides: list[Path],
+    nifti: bool = False,
+    workers: int = 1,
 ) -> None:
-    """Find every MR series below a folder, say what it is, and choose the sources of each exam.
+    """Find every MR series of a site, say what it is, and choose the sources of each exam.
 
     Args:
         site: name of the site.
-        tree: folder of DICOM files, in any order and depth, with any names, also packed by gzip.
+        tree: folder of DICOM files, in any order and depth, with any names, also packed by gzip or zip; for a site of
+            NIfTI images a BIDS folder or a table of images.
         key: file of the secret key of the pseudonyms; made when absent.
-        private: folder (made with mode 0700) for ``files.csv`` and ``exams.csv``, which link pseudonyms to identifiers.
+        private: folder (made with mode 0700) for ``files.csv``, ``exams.csv``, ``texts.csv``, ``skipped.csv`` and
+            ``duplicates.csv``, which link pseudonyms to identifiers, texts and paths.
         series: public table of the series, without identifiers.
-        settings: the section ``catalog``; so far only :func:`catalog_study` decides by it.
-        workers: processes that read headers.
+        skipped: public table: how many files gave no image, by reason.
+        overridden: public table: how many series each row of the overrides changed.
+        cache: SQLite file of the headers read before; made when absent.
+        overrides: the user's tables of corrections.
+        nifti: the site's images are NIfTI files.
+        workers: processes that read files.
 
     Raises:
-        DataError: when there is no MR exam below the folder.
+        DataError: when there is no exam.
+        ConfigError: when a table of overrides or of images holds mistakes.
     """
     secret = ensure_key(key)
-    paths = files_below(tree)
-    found = read_all(paths, workers)
-    frames = [frame for file in found for frame in file or []]
-    studies = by_study(frame for frame in frames if frame.header.modality in ("MR", ""))
-    if not studies:
-        raise DataError(f"no MR exam in data.sites.{site}.dicom; expected DICOM files of MR series; correct the path")
-    exams = [catalog_exam(site, secret, frames) for frames in studies.values()]
-    exams.sort(key=lambda exam: exam.identity.exam)
-    skipped = sum(file is None for file in found)
-    print(
-        f"catalog: {site}: {len(exams)} exams in {len(paths)} files, of which {skipped} are no DICOM image", flush=True
-    )
+    corrections = read_overrides(overrides)
+    if nifti:
+        exams, counts = _nifti_exams(site, secret, tree, corrections, workers)
+        left_out: Iterable[Skipped] = ()
+    else:
+        found = scan(tree, cache, workers)
+        exams, left_out, counts = _dicom_exams(site, secret, found, corrections), found.skipped(), found.counts()
     private_folder(private)
-    _write([row for exam in exams for row in exam.file_rows()], FILE_COLUMNS, private / "files.csv")
-    _write([exam.exam_row() for exam in exams], EXAM_COLUMNS, private / "exams.csv")
-    _write([row for exam in exams for row in exam.series_rows()], SERIES_COLUMNS, series)
+    reasons, number = _write_exams(exams, private, series)
+    if not number:
+        where = f"data.sites.{site}.{'nifti' if nifti else 'dicom'}"
+        raise DataError(f"no MR exam in {where}; expected images of MR series; correct the path")
+    reasons += _write_skipped(left_out, private / "skipped.csv")
+    with table(skipped, SKIPPED_COUNTS) as rows:
+        rows.writerows({"site": site, "reason": reason, "files": reasons[reason]} for reason in sorted(reasons))
+    with table(overridden, OVERRIDE_COUNTS) as rows:
+        rows.writerows({"site": site} | row for row in corrections.report())
+    print(f"catalog: {site}: {number} exams; {counts}, {sum(reasons.values())} not used", flush=True)
 
 
-def files_below(tree: Path) -> list[Path]:
-    """All regular files below a folder, in the order of their paths."""
-    paths = (Path(parent) / name for parent, _, names in os.walk(tree) for name in names)
-    return sorted(path for path in paths if path.is_file())
+def _dicom_exams(site: str, key: bytes, found: Scan, overrides: Overrides) -> Iterator[CatalogedExam]:
+    """The exams of a scanned tree by pseudonym: the order of study numbers would tell their order in time."""
+    studies = {exam_pseudonym(key, site, uid): (uid, headers) for uid, headers in found.studies().items()}
+    for pseudonym in sorted(studies):
+        yield catalog_exam(site, key, found.study(*studies[pseudonym]), overrides)
 
 
-def read_all(paths: list[Path], workers: int) -> list[list[Frame] | None]:
-    """Frames of every file, None for what is no DICOM image."""
-    if workers == 1 or len(paths) < 256:
-        return [read_frames(path) for path in paths]
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
-        return list(pool.map(read_frames, paths, chunksize=64))
+def _nifti_exams(
+    site: str, key: bytes, source: Path, overrides: Overrides, workers: int
+) -> tuple[Iterator[CatalogedExam], str]:
+    """The exams of a BIDS folder or a table, in the order of their pseudonyms, and how many files there are."""
+    images = read_images(list_images(source), workers)
+    by_exam: dict[str, list[NiftiSeries]] = defaultdict(list)
+    for image in images:
+        by_exam[exam_pseudonym(key, site, image.header.study_uid)].append(image)
+    exams = (_nifti_exam(site, key, by_exam[exam], overrides) for exam in sorted(by_exam))
+    return exams, f"{len(images)} images"
 
 
-def by_study(frames: Iterable[Frame]) -> dict[str, list[Frame]]:
-    """Frames of each StudyInstanceUID."""
-    studies: dict[str, list[Frame]] = defaultdict(list)
-    for frame in frames:
-        studies[frame.header.study_uid].append(frame)
-    return studies
+def _nifti_exam(site: str, key: bytes, images: list[NiftiSeries], overrides: Overrides) -> CatalogedExam:
+    """One exam of NIfTI images."""
+    header = images[0].header
+    identity = Exam(exam_pseudonym(key, site, header.study_uid), patient_pseudonym(key, site, header.patient_id), site)
+    series = [image.identified(f"s{number:03d}") for number, image in enumerate(images, start=1)]
+    series = [overrides.apply(site, identity.exam, one) for one in without_post_contrast(series)]
+    patients = len({image.header.patient_id for image in images})
+    return CatalogedExam(identity, images[0].frames[0], patients, choose(series))
 
 
-def catalog_exam(site: str, key: bytes, frames: list[Frame]) -> CatalogedExam:
+def _write_exams(exams: Iterable[CatalogedExam], private: Path, series: Path) -> tuple[Counter[str], int]:
+    """Write the tables exam by exam; count the duplicates and the exams."""
+    counts: Counter[str] = Counter()
+    number = 0
+    first: dict[tuple, str] = {}
+    with (
+        table(private / "files.csv", FILE_COLUMNS) as files,
+        table(private / "exams.csv", EXAM_COLUMNS) as rows,
+        table(private / "texts.csv", TEXT_COLUMNS) as texts,
+        table(private / "duplicates.csv", [*NAMES, "path", "member"]) as double,
+        table(series, SERIES_COLUMNS) as public,
+    ):
+        for exam in exams:
+            number += 1
+            mark = exam.fingerprint()
+            rows.writerow(exam.exam_row(first.get(mark, "")))
+            if mark:
+                first.setdefault(mark, exam.identity.exam)
+            files.writerows(exam.file_rows())
+            texts.writerows(exam.text_rows())
+            public.writerows(exam.series_rows())
+            double.writerows(exam.names | {"path": path, "member": member} for path, member in exam.duplicates)
+            counts[FileReason.DUPLICATE] += len(exam.duplicates)
+    return +counts, number
+
+
+def _write_skipped(left_out: Iterable[Skipped], path: Path) -> Counter[str]:
+    """Write which files gave no image; count them by reason."""
+    counts: Counter[str] = Counter()
+    with table(path, SKIPPED_COLUMNS) as rows:
+        for one in left_out:
+            counts[one.reason] += 1
+            file = {"path": one.file.path, "member": one.file.member}
+            rows.writerow(file | {"reason": one.reason, "detail": one.detail})
+    return counts
+
+
+@contextmanager
+def table(path: Path, columns: list[str]) -> Iterator[csv.DictWriter]:
+    """A CSV file to write rows to; odd names of files survive the way through it."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with Path(path).open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        yield writer
+
+
+def catalog_exam(site: str, key: bytes, study: Study, overrides: Overrides) -> CatalogedExam:
     """One exam: its pseudonyms, its series and which of them are taken."""
+    frames = study.frames
     patients = Counter(frame.header.patient_id for frame in frames)
     patient_id = min(patients, key=lambda name: (-patients[name], name))
     frame = next(frame for frame in frames if frame.header.patient_id == patient_id)
-    identity = Exam(exam_pseudonym(key, site, frame.header.study_uid), patient_pseudonym(key, site, patient_id), site)
-    return CatalogedExam(identity, frame, len(patients), choose(without_post_contrast(identify_all(frames))))
+    identity = Exam(exam_pseudonym(key, site, study.uid), patient_pseudonym(key, site, patient_id), site)
+    names = Counter((frame.header.patient_id, _name_key(frame.header.patient_name)) for frame in frames)
+    series = without_made_traces(without_post_contrast(identify_all(frames)))
+    series = [overrides.apply(site, identity.exam, one) for one in series]
+    return CatalogedExam(identity, frame, len(names), choose(series), study.duplicates)
+
+
+def _name_key(name: str) -> str:
+    """A patient's name for comparison: case, separators and spaces do not count."""
+    return "".join(sorted(name.upper().replace("^", " ").split()))
 
 
 def identify_all(frames: list[Frame]) -> list[Identified]:
@@ -177,16 +264,17 @@ def identify_all(frames: list[Frame]) -> list[Identified]:
     for frame in frames:
         groups[frame.header.series_number, frame.header.series_uid].append(frame)
     return [
-        _identified(stack, f"s{number:03d}" + (f"-{part}" if len(stacks) > 1 else ""))
+        identified(stack, f"s{number:03d}" + (f"-{part}" if len(stacks) > 1 else ""))
         for number, group in enumerate(sorted(groups), start=1)
         for stacks in [split_stacks(groups[group])]
         for part, stack in enumerate(stacks, start=1)
     ]
 
 
-def _identified(stack: Stack, name: str) -> Identified:
+def identified(stack: Stack, name: str) -> Identified:
+    """A stack with its kind by the table of rules."""
     rule = identify(features(stack), RULES)
-    return Identified(stack, name, rule.kind, rule.confidence, rule.reason, rule.rank)
+    return Identified(stack, name, rule.kind, rule.variant, rule.confidence, rule.reason, rule.rank, rule.code)
 
 
 def _series_row(series: Identified) -> dict[str, Any]:
@@ -196,18 +284,19 @@ def _series_row(series: Identified) -> dict[str, Any]:
     return {
         "series": series.series,
         "kind": str(series.kind),
+        "variant": series.variant,
         "confidence": series.confidence,
         "reason": series.reason,
         "chosen": series.chosen,
-        "files": len({frame.header.path for frame in stack.frames}),
+        "code": str(series.code or ""),
+        "why": series.why,
+        "vendor": header.vendor,
+        "model": header.model,
+        "field_t": header.field_t,
+        "files": len({frame.file for frame in stack.frames}),
         "volumes": len(stack.volumes),
         "b_values": " ".join(f"{b:g}" for b in stack.b_values),
         "rows": header.rows,
         "columns": header.columns,
         "slices": stack.slices,
     }
-
-
-def _write(rows: list[dict[str, Any]], columns: list[str], path: Path) -> None:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows, columns=columns).to_csv(path, index=False)

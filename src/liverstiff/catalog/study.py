@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from liverstiff.config import CatalogConfig
 from liverstiff.pseudonyms import private_folder
-from liverstiff.records import SEQUENCES, ExamStatus, Kind, Reason, read_table, write_status
+from liverstiff.records import SEQUENCES, ExamStatus, Kind, Reason, SeriesReason, read_table, write_status
 
-SHARD_FILE_COLUMNS = ["exam", "patient", "site", "series", "kind", "volume", "b_value", "path", "frame"]
-LINKAGE_COLUMNS = ["exam", "patient", "site", "patient_id", "study_uid", "study_date"]
-EXAM_COLUMNS = [
-    "exam",
-    "patient",
-    "site",
-    "vendor",
-    "model",
-    "field_t",
-    "t1w",
-    "t2w",
-    "dwi",
-    "mre",
-    "shard",
-    "status",
-    "reason",
-    "detail",
+SHARD_FILE_COLUMNS = [
+    *("exam", "patient", "site", "series", "kind", "variant", "volume", "b_value", "path", "member", "frame"),
 ]
+LINKAGE_COLUMNS = ["exam", "patient", "site", "patient_id", "study_uid", "study_date"]
+VARIANTS = [f"{name.lower()}_variant" for name in SEQUENCES]
+EXAM_COLUMNS = [
+    *("exam", "patient", "site", "vendor", "model", "field_t", "t1w", "t2w", "dwi", "mre", *VARIANTS),
+    *("shard", "status", "reason", "detail"),
+]
+CHUNK = 200_000
+"""Rows of the table of files that are in memory at a time."""
 
 
 def catalog_study(
     *,
     private_sites: list[Path],
     series_sites: list[Path],
+    skipped_sites: list[Path],
+    overridden_sites: list[Path],
     series: Path,
     exams: Path,
+    skipped: Path,
+    overridden: Path,
     shards: Path,
     shard_tables: Path,
     linkage: Path,
@@ -47,29 +47,31 @@ def catalog_study(
     Args:
         private_sites: folders with ``files.csv`` and ``exams.csv`` of each site.
         series_sites: public tables of the series of each site.
+        skipped_sites: public tables of how many files gave no image, by reason.
+        overridden_sites: public tables of how many series each override changed.
         series: public table of all series.
         exams: public table of all exams, with their status.
+        skipped: public table of the files that gave no image.
+        overridden: public table of the overrides.
         shards: ``exam, shard``; exams that an existing file names keep their shard, others get new shards.
         shard_tables: private folder (mode 0700): per shard the chosen files, and the status of its exams.
         linkage: private table from pseudonyms to identifiers.
         shard_size: exams per shard.
         settings: what an exam must hold.
     """
-    identifiers = {"patient_id": str, "study_uid": str, "study_date": str, "exam": str, "patient": str, "site": str}
-    listed = pd.concat(
-        [pd.read_csv(folder / "exams.csv", dtype=identifiers, keep_default_na=False) for folder in private_sites]
-    ).sort_values(["site", "exam"])
-    files = pd.concat([read_table(folder / "files.csv") for folder in private_sites])
+    listed = pd.concat([_read_exams(folder / "exams.csv") for folder in private_sites]).sort_values(["site", "exam"])
     all_series = pd.concat([read_table(path) for path in series_sites])
     before = read_table(shards) if Path(shards).exists() else pd.DataFrame(columns=["exam", "shard"])
     assigned = assign_shards(list(listed.exam), dict(zip(before.exam, before.shard, strict=True)), shard_size)
     table = exam_table(listed, all_series, settings).assign(shard=lambda rows: rows.exam.map(assigned))
-    _write_shards(table, files[files.chosen], private_folder(shard_tables))
     private_folder(Path(linkage).parent)
+    _write_shards(table, [folder / "files.csv" for folder in private_sites], private_folder(shard_tables))
     for rows, path in (
         (listed[LINKAGE_COLUMNS], linkage),
         (all_series, series),
         (table[EXAM_COLUMNS], exams),
+        (pd.concat([read_table(path) for path in skipped_sites]), skipped),
+        (pd.concat([read_table(path) for path in overridden_sites]), overridden),
         (table[["exam", "shard"]].sort_values(["shard", "exam"]), shards),
     ):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -77,6 +79,12 @@ def catalog_study(
     print(
         f"catalog: {len(table)} exams, {(table.status == 'ok').sum()} go on, {table.shard.nunique()} shards", flush=True
     )
+
+
+def _read_exams(path: Path) -> pd.DataFrame:
+    """A site's private table of exams; numbers with leading zeros stay as they are."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="surrogateescape")
+    return table.assign(patients=table.patients.astype(int))
 
 
 def assign_shards(exams: list[str], before: dict[str, str], size: int) -> dict[str, str]:
@@ -91,47 +99,83 @@ def exam_table(listed: pd.DataFrame, series: pd.DataFrame, settings: CatalogConf
     """Every exam with the sequences that were chosen and its status.
 
     Args:
-        listed: a row per exam with ``exam, patient, site, vendor, model, field_t, patients``.
-        series: a row per series with ``exam, kind, chosen``.
+        listed: a row per exam with ``exam, patient, site, vendor, model, field_t, patients, modalities,
+            duplicate_of``.
+        series: a row per series with ``exam, kind, variant, chosen, code``.
         settings: what an exam must hold.
     """
-    chosen = series[series.chosen].groupby("exam").kind.agg(set)
-    kinds = [chosen.get(exam, set()) for exam in listed.exam]
-    table = listed.assign(
-        **{name.lower(): [name in found for found in kinds] for name in SEQUENCES},
+    by_exam: dict[Any, pd.DataFrame] = dict(iter(series.groupby("exam", sort=False)))
+    none = series.iloc[:0]
+    kinds: list[set[str]] = []
+    variants: list[dict[str, str]] = []
+    decided: list[tuple[str, str]] = []
+    for row in listed.itertuples():
+        rows = by_exam.get(row.exam, none)
+        taken = rows[rows.chosen]
+        kinds.append(set(taken.kind))
+        variants.append(dict(zip(taken.kind, taken.variant.fillna(""), strict=True)))
+        decided.append(_decide(row, rows, settings))
+    columns: dict[str, list] = {name.lower(): [name in found for found in kinds] for name in SEQUENCES}
+    columns |= {f"{name.lower()}_variant": [found.get(name, "") for found in variants] for name in SEQUENCES}
+    return listed.assign(
+        **columns,
         mre=[str(Kind.MRE_STIFFNESS) in found for found in kinds],
-    )
-    decided = [_decide(set(found), patients, settings) for found, patients in zip(kinds, listed.patients, strict=True)]
-    return table.assign(
         status=["excluded" if reason else "ok" for reason, _ in decided],
         reason=[reason for reason, _ in decided],
         detail=[detail for _, detail in decided],
     )
 
 
-def _decide(kinds: set[str], patients: int, settings: CatalogConfig) -> tuple[str, str]:
+def _decide(exam: Any, rows: pd.DataFrame, settings: CatalogConfig) -> tuple[str, str]:
     """Reason and detail of an exam that cannot go on; both empty for one that can."""
-    if patients > 1:
-        return str(
-            Reason.CONFLICTING_IDENTITY
-        ), f"its study holds images of {patients} patients; correct it in the archive"
+    if exam.patients > 1:
+        return Reason.CONFLICTING_IDENTITY, (
+            f"its study holds images of {exam.patients} patients; correct it in the archive"
+        )
+    if exam.duplicate_of:
+        return Reason.DUPLICATE_EXAM, f"the same images as {exam.duplicate_of}"
+    kinds = set(rows.kind[rows.chosen])
+    found = [name for name in SEQUENCES if name in kinds]
+    if len(rows) and (rows.code == SeriesReason.WRONG_MODALITY).all():
+        return Reason.WRONG_MODALITY, "it holds no MR image"
     missing = [name for name in settings.required if name not in kinds]
-    if missing:
-        return str(Reason.MISSING_SEQUENCE), f"no usable {', '.join(missing)} was found; the table of series says why"
+    if missing or len(found) < settings.least_sequences:
+        what = "; ".join(f"no usable {name}: {_why(name, rows)}" for name in missing or set(SEQUENCES) - set(found))
+        return Reason.MISSING_SEQUENCE, f"{what}; the table of series says more"
     if settings.require_mre and Kind.MRE_STIFFNESS not in kinds:
-        return str(Reason.MISSING_MRE), "no map of stiffness was found; the table of series says why"
+        return Reason.MISSING_MRE, f"no map of stiffness: {_why(Kind.MRE_STIFFNESS, rows)}"
     return "", ""
 
 
-def _write_shards(table: pd.DataFrame, files: pd.DataFrame, folder: Path) -> None:
+def _why(kind: str, rows: pd.DataFrame) -> str:
+    """Reason codes of the series of a kind that were not taken, with their numbers."""
+    kinds = [kind, Kind.T1W_POST] if kind == Kind.T1W else [kind]
+    codes = Counter(rows.code[rows.kind.isin(kinds)].dropna())
+    return ", ".join(f"{count} {code}" for code, count in sorted(codes.items())) or "none was found"
+
+
+def _write_shards(table: pd.DataFrame, files: list[Path], folder: Path) -> None:
     """Per shard: the chosen files of the exams that go on, and the status of all its exams."""
     for old in folder.glob("shard-*.csv"):
         old.unlink()
     for shard, rows in table.groupby("shard"):
-        going_on = rows.exam[rows.status == "ok"]
-        mine = files[files.exam.isin(going_on)].sort_values(["site", "exam", "series", "volume"], kind="stable")
-        mine[SHARD_FILE_COLUMNS].to_csv(folder / f"{shard}.csv", index=False)
         write_status([_status(row) for row in rows.to_dict("records")], folder / f"{shard}.status.csv")
+        pd.DataFrame(columns=SHARD_FILE_COLUMNS).to_csv(folder / f"{shard}.csv", index=False)
+    going_on = dict(zip(table.exam[table.status == "ok"], table.shard[table.status == "ok"], strict=True))
+    for rows in _chosen_rows(files):
+        mine_of = rows[rows.exam.isin(going_on)].assign(shard=lambda chosen: chosen.exam.map(going_on))
+        for shard, mine in mine_of.groupby("shard"):
+            path = folder / f"{shard}.csv"
+            with path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
+                mine[SHARD_FILE_COLUMNS].to_csv(file, index=False, header=False)
+
+
+def _chosen_rows(files: list[Path]) -> Iterator[pd.DataFrame]:
+    """Rows of chosen series as text, some at a time; sites and exams follow each other in order."""
+    for path in files:
+        parts = pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="surrogateescape", chunksize=CHUNK)
+        for part in parts:
+            yield part[part.chosen == "True"].reset_index(drop=True)
 
 
 def _status(row: dict) -> ExamStatus:

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-import gzip
-import struct
-import warnings
-import zlib
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
-
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from dataclasses import dataclass, fields
+from typing import Any
 
 from liverstiff.dicom import diffusion
-from liverstiff.dicom.header import TAGS, Header, Vector, component, number_of, read_header, tokens_of, vector_of
+from liverstiff.dicom.elements import Elements, tag_of
+from liverstiff.dicom.files import BROKEN_PACKING, Read, SourceFile
+from liverstiff.dicom.header import SERIES_KEYWORDS, SERIES_TAGS, Header, read_header
+from liverstiff.dicom.walk import DamagedHeader, HeaderRead, NotDicom, read_elements
+from liverstiff.records import FileReason
 
-DAMAGED = (InvalidDicomError, OSError, EOFError, zlib.error, struct.error, ValueError, KeyError, NotImplementedError)
-"""What pydicom raises for a file that is no DICOM, or a damaged one."""
+Vector = tuple[float, ...]
+
+FRAME_KEYWORDS = (
+    *("SOPInstanceUID", "InstanceNumber", "AcquisitionNumber", "AcquisitionDateTime", "AcquisitionDate", "SeriesDate"),
+    *("AcquisitionTime", "SeriesTime", "EchoTime", "ImagePositionPatient", "ImageOrientationPatient", "ImageComments"),
+    *("TemporalPositionIdentifier", "TriggerTime", "ComplexImageComponent", "DiffusionBValue", "NumberOfFrames"),
+    *("DiffusionGradientOrientation", "RescaleSlope", "RescaleIntercept", "RescaleType", "BitsAllocated"),
+)
+SEQUENCE_KEYWORDS = (
+    *("DimensionIndexSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *("RealWorldValueMappingSequence", "ContrastBolusAgentSequence"),
+)
+GROUP_KEYWORDS = (
+    *("MRImageFrameTypeSequence", "FrameType", "MRDiffusionSequence", "FrameContentSequence", "DimensionIndexValues"),
+    *("TemporalPositionIndex", "MREchoSequence", "EffectiveEchoTime", "PlanePositionSequence"),
+    *("PlaneOrientationSequence", "PixelValueTransformationSequence", "MeasurementUnitsCodeSequence", "CodeValue"),
+    *("DimensionIndexPointer", "FrameAcquisitionDateTime"),
+)
+_T = {word: tag_of(word) for word in (*SERIES_KEYWORDS, *FRAME_KEYWORDS, *SEQUENCE_KEYWORDS, *GROUP_KEYWORDS)}
+GE_IMAGE_PART = 0x0043102F
+PHILIPS_IMAGE_PART = 0x20051011
+WANTED = (
+    frozenset(
+        [*SERIES_TAGS, *(_T[word] for word in (*FRAME_KEYWORDS, *SEQUENCE_KEYWORDS)), GE_IMAGE_PART, PHILIPS_IMAGE_PART]
+    )
+    | diffusion.PRIVATE_TAGS
+)
+"""All elements that are read at top level."""
 
 STACK_POINTERS = (0x00209056, 0x00209057)
 """Dimension pointers that number the stack and the slice within it."""
@@ -28,112 +50,254 @@ class Frame:
     """One image: a single-frame file, or one frame of a multi-frame object. Positions in mm, patient axes (LPS)."""
 
     header: Header
+    file: SourceFile
     number: int
     """0 for a single-frame file, else the frame's number from 1."""
+    frames: int
+    """Frames in the file."""
+    sop_uid: str
+    instance: int
+    time: str
+    """Start of the acquisition as ``YYYYMMDDhhmmss``; empty when not stated."""
     image_type: tuple[str, ...]
     component: str
     """``PHASE``, ``REAL``, ... where the header says so by a tag of its own; empty otherwise."""
     unit: str
-    """UCUM code of the real-world value mapping, e.g. ``kPa``; empty when there is none."""
+    """UCUM code of the real-world value mapping, else the rescale type, as written; empty when there is none."""
+    slope: float
+    """Rescale slope; 1 where none is stated."""
+    intercept: float
     echo_time: float | None
     position: Vector | None
     orientation: Vector | None
     b_value: float | None
     direction: Vector | None
+    moment: Vector
+    """Temporal position, trigger time, acquisition number: what may tell volumes over time apart; 0 when not stated."""
     index: tuple[int, ...]
     """Dimension index without stack and slice, last pointer first: sorts the volumes of a multi-frame object."""
+    cut_short: bool
+    """The file holds fewer bytes of pixels than its header announces."""
+
+    def stored(self) -> list[Any]:
+        """All but header and file as plain values, for the cache."""
+        return [getattr(self, name) for name in _STORED]
+
+    @classmethod
+    def restored(cls, header: Header, file: SourceFile, values: list[Any]) -> Frame:
+        """A frame from what :meth:`stored` gave, after a way through JSON."""
+        plain: list[Any] = [tuple(value) if isinstance(value, list) else value for value in values]
+        return cls(header, file, *plain)
 
 
-def read_frames(path: Path) -> list[Frame] | None:
-    """Frames of a file (``.gz`` is unpacked on the way); None when it is no DICOM image or cannot be read."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # they quote values of the header, which may be identifiers
-        try:
-            with _open(path) as file:
-                data = dcmread(file, stop_before_pixels=True, specific_tags=TAGS)
-                if any(not data.get(word) for word in ("Rows", "StudyInstanceUID", "SeriesInstanceUID")):
-                    return None
-                return _multi_frame(path, data) if "PerFrameFunctionalGroupsSequence" in data else [_single(path, data)]
-        except DAMAGED:
-            return None
+_STORED = tuple(field.name for field in fields(Frame))[2:]
 
 
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+class Unused(Exception):
+    """A file that gives no frame, and why; the detail quotes nothing of the file."""
+
+    def __init__(self, reason: FileReason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
 
 
-def _single(path: Path, data: Dataset) -> Frame:
+def read_frames(file: SourceFile) -> list[Frame]:
+    """Frames of a file, which is read up to its pixels.
+
+    Raises:
+        Unused: when it gives none: no DICOM, unreadable, damaged, no image.
+    """
+    try:
+        with file.reader() as (read, size):
+            return frames_of(file, read, size)
+    except PermissionError:
+        raise Unused(FileReason.UNREADABLE, "no permission to read it") from None
+    except BROKEN_PACKING:
+        if file.packed:
+            raise Unused(FileReason.DAMAGED, "its packing is damaged, locked or unknown") from None
+        raise Unused(FileReason.UNREADABLE, "it cannot be read") from None
+
+
+def frames_of(file: SourceFile, read: Read, size: int) -> list[Frame]:
+    """Frames of a file of which ``read`` gives bytes; as :func:`read_frames`."""
+    if size == 0:
+        raise Unused(FileReason.EMPTY, "zero bytes")
+    try:
+        found = read_elements(read, size, WANTED)
+        data = found.elements
+        if not data.text(_T["StudyInstanceUID"]) or not data.text(_T["SeriesInstanceUID"]):
+            raise Unused(FileReason.NO_IMAGE, "a DICOM object without study or series")
+        if not data.integer(_T["Rows"]) or not found.has_pixels:
+            raise Unused(FileReason.NO_IMAGE, "a DICOM object without pixels")
+        if data.items.get(_T["PerFrameFunctionalGroupsSequence"]):
+            return _multi_frame(file, found)
+        return [_single(file, found)]
+    except NotDicom:
+        raise Unused(FileReason.NOT_DICOM, "no DICOM file") from None
+    except (DamagedHeader, OverflowError, ValueError) as error:
+        raise Unused(FileReason.DAMAGED, f"its header is damaged: {_plain(error)}") from None
+
+
+def _plain(error: Exception) -> str:
+    """What is damaged; only our own words, since others quote the file."""
+    return str(error) if isinstance(error, DamagedHeader) else type(error).__name__
+
+
+_headers: dict[tuple, Header] = {}
+_MOST_HEADERS = 4096
+
+
+def _shared_header(data: Elements) -> Header:
+    """The header of a classic image: images of a series, which have equal bytes there, share one object."""
+    values = data.values
+    key = tuple([values.get(tag) for tag in SERIES_TAGS])
+    header = _headers.get(key)
+    if header is None:
+        if len(_headers) >= _MOST_HEADERS:
+            _headers.clear()
+        header = _headers[key] = read_header(data, data, enhanced=False)
+    return header
+
+
+def _single(file: SourceFile, found: HeaderRead) -> Frame:
     """The one frame of a classic object."""
+    data = found.elements
+    header = _shared_header(data)
     return Frame(
-        header=read_header(path, data, data),
+        header=header,
+        file=file,
         number=0,
-        image_type=tokens_of(data.get("ImageType")),
-        component=component(data),
-        unit=_unit(data),
-        echo_time=number_of(data.get("EchoTime")),
-        position=vector_of(data.get("ImagePositionPatient"), 3),
-        orientation=vector_of(data.get("ImageOrientationPatient"), 6),
-        b_value=diffusion.b_value(data),
+        frames=max(1, data.integer(_T["NumberOfFrames"])),
+        sop_uid=data.text(_T["SOPInstanceUID"]),
+        instance=data.integer(_T["InstanceNumber"]),
+        time=_time(data),
+        image_type=data.texts(_T["ImageType"]),
+        component=_component(data),
+        unit=_unit(data, data),
+        slope=_number(data, "RescaleSlope", 1.0),
+        intercept=_number(data, "RescaleIntercept", 0.0),
+        echo_time=data.number(_T["EchoTime"]),
+        position=_vector(data, "ImagePositionPatient", 3),
+        orientation=_vector(data, "ImageOrientationPatient", 6),
+        b_value=diffusion.b_value(data, header.sequence_name),
         direction=diffusion.direction(data),
+        moment=_moment(data),
         index=(),
+        cut_short=_cut_short(found),
     )
 
 
-def _multi_frame(path: Path, data: Dataset) -> list[Frame]:
+def _multi_frame(file: SourceFile, found: HeaderRead) -> list[Frame]:
     """All frames of an enhanced object: each attribute from the frame, else the shared group, else the top."""
-    shared = next(iter(data.get("SharedFunctionalGroupsSequence") or []), Dataset())
-    groups = list(data.PerFrameFunctionalGroupsSequence)
-    header = read_header(path, data, _merged(data, shared, groups[0]))
-    kept = [
-        place
-        for place, item in enumerate(data.get("DimensionIndexSequence") or [])
-        if item.get("DimensionIndexPointer") not in STACK_POINTERS
-    ]
-    return [_enhanced(header, number, data, shared, group, kept) for number, group in enumerate(groups, start=1)]
+    data = found.elements
+    shared = data.item(_T["SharedFunctionalGroupsSequence"])
+    groups = data.items[_T["PerFrameFunctionalGroupsSequence"]]
+    flat = Elements({**shared.flattened(), **groups[0].flattened(), **data.values}, {}, data.encodings)
+    header = read_header(data, flat, enhanced=True)
+    common = {
+        "header": header,
+        "file": file,
+        "frames": len(groups),
+        "sop_uid": data.text(_T["SOPInstanceUID"]),
+        "instance": data.integer(_T["InstanceNumber"]),
+        "time": _time(data),
+        "cut_short": _cut_short(found),
+    }
+    pointers = [_pointer(item) for item in data.items.get(_T["DimensionIndexSequence"], [])]
+    kept = [place for place, pointer in enumerate(pointers) if pointer not in STACK_POINTERS]
+    return [_enhanced(common, number, data, shared, group, kept) for number, group in enumerate(groups, start=1)]
 
 
-def _enhanced(header: Header, number: int, data: Dataset, shared: Dataset, group: Dataset, kept: list[int]) -> Frame:
+def _enhanced(
+    common: dict[str, Any], number: int, data: Elements, shared: Elements, group: Elements, kept: list[int]
+) -> Frame:
     """One frame of an enhanced object; ``kept`` are the places of the dimension index that tell volumes apart."""
 
-    def item(sequence: str) -> Dataset:
-        return next(iter(group.get(sequence) or shared.get(sequence) or []), Dataset())
+    def item(sequence: str) -> Elements:
+        tag = _T[sequence]
+        return group.item(tag) if group.items.get(tag) else shared.item(tag)
 
-    frame_type = item("MRImageFrameTypeSequence")
+    frame_type, content, rescale = (
+        item("MRImageFrameTypeSequence"),
+        item("FrameContentSequence"),
+        item("PixelValueTransformationSequence"),
+    )
     b, direction = diffusion.frame_diffusion(item("MRDiffusionSequence"))
-    numbers = item("FrameContentSequence").get("DimensionIndexValues")
-    numbers = [numbers] if isinstance(numbers, int) else list(numbers or [])
+    numbers = content.numbers(_T["DimensionIndexValues"])
     return Frame(
-        header=header,
+        **common,
         number=number,
-        image_type=tokens_of(frame_type.get("FrameType") or data.get("ImageType")),
-        component=component(frame_type) or component(data),
-        unit=_unit(group) or _unit(shared),
-        echo_time=number_of(item("MREchoSequence").get("EffectiveEchoTime")),
-        position=vector_of(item("PlanePositionSequence").get("ImagePositionPatient"), 3),
-        orientation=vector_of(item("PlaneOrientationSequence").get("ImageOrientationPatient"), 6),
+        image_type=frame_type.texts(_T["FrameType"]) or data.texts(_T["ImageType"]),
+        component=_component(frame_type) or _component(data),
+        unit=_unit(group, rescale) or _unit(shared, rescale) or _unit(data, rescale),
+        slope=_number(rescale, "RescaleSlope", 1.0),
+        intercept=_number(rescale, "RescaleIntercept", 0.0),
+        echo_time=item("MREchoSequence").number(_T["EffectiveEchoTime"]),
+        position=_vector(item("PlanePositionSequence"), "ImagePositionPatient", 3),
+        orientation=_vector(item("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
         b_value=b,
         direction=direction,
+        moment=(content.number(_T["TemporalPositionIndex"]) or 0.0, 0.0, 0.0),
         index=tuple(int(numbers[place]) for place in reversed(kept) if place < len(numbers)),
     )
 
 
-def _merged(data: Dataset, shared: Dataset, group: Dataset) -> Dataset:
-    """A flat view of a multi-frame object's first frame: what lies in functional groups, by its keyword."""
-    flat = Dataset()
-    for source in (data, *_items(shared), *_items(group)):
-        for element in source:
-            if element.tag.group % 2 == 0 and element.VR != "SQ":
-                flat[element.tag] = element
-    return flat
+def _pointer(item: Elements) -> int:
+    """The attribute that a dimension of a multi-frame object counts (VR AT: two 16-bit words)."""
+    raw = item.values.get(_T["DimensionIndexPointer"], ("", b""))[1]
+    return int.from_bytes(raw[:2], "little") << 16 | int.from_bytes(raw[2:4], "little")
 
 
-def _items(group: Dataset) -> list[Dataset]:
-    return [element.value[0] for element in group if element.VR == "SQ" and element.value]
-
-
-def _unit(data: Dataset) -> str:
-    """The unit that a real-world value mapping states."""
-    for mapping in data.get("RealWorldValueMappingSequence") or []:
-        for code in mapping.get("MeasurementUnitsCodeSequence") or []:
-            return str(code.get("CodeValue") or "")
+def _time(data: Elements) -> str:
+    """Date and time of the acquisition, else of the series, as digits that sort."""
+    whole = data.text(_T["AcquisitionDateTime"])
+    if len(whole) >= 14:
+        return whole.split("+")[0]
+    for name in ("Acquisition", "Series"):
+        time = data.text(_T[f"{name}Time"]).replace(":", "")
+        if time:
+            return (data.text(_T[f"{name}Date"]) or data.text(_T["StudyDate"])) + time
     return ""
+
+
+def _moment(data: Elements) -> Vector:
+    """Temporal position, trigger time and acquisition number."""
+    words = ("TemporalPositionIdentifier", "TriggerTime", "AcquisitionNumber")
+    return tuple([data.number(_T[word]) or 0.0 for word in words])
+
+
+def _component(data: Elements) -> str:
+    """``PHASE`` by (0008,9208), GE's (0043,102F) = 1 or Philips' (2005,1011) = P, so the others; magnitude is empty."""
+    ge = {1: "PHASE", 2: "REAL", 3: "IMAGINARY"}.get(int(data.number(GE_IMAGE_PART, "SS") or 0), "")
+    philips = {"P": "PHASE", "R": "REAL", "I": "IMAGINARY"}.get(data.text(PHILIPS_IMAGE_PART), "")
+    part = data.text(_T["ComplexImageComponent"])
+    return ge or philips or (part if part in ("PHASE", "REAL", "IMAGINARY", "MIXED") else "")
+
+
+def _unit(data: Elements, rescale: Elements) -> str:
+    """The unit that a real-world value mapping states, else the type of the rescaled values."""
+    for mapping in data.items.get(_T["RealWorldValueMappingSequence"], []):
+        for code in mapping.items.get(_T["MeasurementUnitsCodeSequence"], []):
+            return code.text(_T["CodeValue"])
+    return rescale.text(_T["RescaleType"])
+
+
+def _cut_short(found: HeaderRead) -> bool:
+    """True when a file with plain pixels ends before they do."""
+    data = found.elements
+    bits = data.integer(_T["BitsAllocated"])
+    samples = max(1, data.integer(_T["SamplesPerPixel"])) * max(1, data.integer(_T["NumberOfFrames"]))
+    needed = data.integer(_T["Rows"]) * data.integer(_T["Columns"]) * samples * bits // 8
+    return found.pixel_bytes is not None and found.pixel_bytes < needed
+
+
+def _number(data: Elements, keyword: str, default: float) -> float:
+    number = data.number(_T[keyword])
+    return default if number is None else number
+
+
+def _vector(data: Elements, keyword: str, length: int) -> Vector | None:
+    """Numbers of a multi-valued attribute; None unless there are ``length``."""
+    numbers = data.numbers(_T[keyword])
+    return numbers if len(numbers) == length else None

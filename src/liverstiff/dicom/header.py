@@ -1,67 +1,66 @@
-"""What a DICOM header says about a whole file: identity, scanner, sequence, size."""
+"""What a DICOM header says about a whole series: identity, scanner, sequence, size."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from pydicom import Dataset
-from pydicom.datadict import tag_for_keyword
-from pydicom.multival import MultiValue
 
 from liverstiff.dicom import diffusion
+from liverstiff.dicom.elements import CHARACTER_SET, Elements, tag_of
+from liverstiff.dicom.scanners import model_name, nominal_field, vendor_name
 
-Vector = tuple[float, ...]
+MR_STORAGE = "1.2.840.10008.5.1.4.1.1.4"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
-KEYWORDS = (
-    "SpecificCharacterSet", "ImageType", "SOPClassUID", "SOPInstanceUID", "StudyDate", "SeriesDate",
-    "AcquisitionDate", "AcquisitionDateTime", "AcquisitionTime", "SeriesTime", "Modality", "Manufacturer",
-    "ManufacturerModelName", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber",
-    "AcquisitionNumber", "PatientID", "SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName",
-    "ContrastBolusAgent", "ContrastBolusAgentSequence", "ScanningSequence", "ScanOptions", "MRAcquisitionType",
-    "EchoTime", "RepetitionTime", "EchoTrainLength", "MagneticFieldStrength", "Rows", "Columns", "SamplesPerPixel",
-    "NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient", "TemporalPositionIdentifier",
-    "TriggerTime", "EchoPulseSequence", "EchoPlanarPulseSequence", "ComplexImageComponent", "DiffusionBValue",
-    "DiffusionGradientOrientation", "DimensionIndexSequence", "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence", "RealWorldValueMappingSequence",
-)  # fmt: skip
-"""All attributes that are read."""
+TEXT_KEYWORDS = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
+SERIES_KEYWORDS = (
+    *("ImageType", "SOPClassUID", "StudyDate", "Modality", "Manufacturer", "ManufacturerModelName"),
+    *("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "PatientID", *TEXT_KEYWORDS),
+    *("ContrastBolusAgent", "ScanningSequence", "ScanOptions", "MRAcquisitionType", "RepetitionTime"),
+    *("EchoTrainLength", "MagneticFieldStrength", "Rows", "Columns", "SamplesPerPixel", "BurnedInAnnotation"),
+    *("EchoPulseSequence", "EchoPlanarPulseSequence", "SpectrallySelectedSuppression", "PatientName"),
+)
+"""Attributes that all images of a series share."""
 
-MOSAIC_SLICES = 0x0019100A
-UIH_SLICES = 0x00651050
-GE_IMAGE_PART = 0x0043102F
-PRIVATE = [MOSAIC_SLICES, UIH_SLICES, GE_IMAGE_PART, *diffusion.PRIVATE_ELEMENTS]
-TAGS: list[Any] = [*[tag_for_keyword(word) for word in KEYWORDS], *PRIVATE]
+_T = {keyword: tag_of(keyword) for keyword in (*SERIES_KEYWORDS, "ContrastBolusAgentSequence")}
+MOSAIC_SLICES = diffusion.PrivateTag(0x0019, 0x0A, "SIEMENS MR HEADER", "US")
+UIH_SLICES = diffusion.PrivateTag(0x0065, 0x50, "Image Private Header", "DS")
+TILE_TAGS = frozenset(tag.group << 16 | 0x1000 | tag.element for tag in (MOSAIC_SLICES, UIH_SLICES))
+SERIES_TAGS = (CHARACTER_SET, *(_T[keyword] for keyword in SERIES_KEYWORDS), *sorted(TILE_TAGS))
+"""Tags whose bytes decide a :class:`Header`."""
+
+NO_AGENT = frozenset({"", "NONE", "NO", "N", "NIL", "0", "WITHOUT", "NATIVE", "NATIV", "OHNE", "SANS", "NO CONTRAST"})
+"""What stands in (0018,0010) where no contrast agent was given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What all frames of one file share. Holds identifiers and free text: never written outside the private tables."""
+    """What the images of one series share, identifiers and free text too: for the private tables only."""
 
-    path: Path
     study_uid: str
     series_uid: str
-    sop_uid: str
     patient_id: str
+    patient_name: str
     study_date: str
-    time: str
-    """Start of the acquisition as ``YYYYMMDDhhmmss``; empty when not stated."""
     modality: str
     mr_object: bool
-    """True for the MR storage classes, False for captures and other objects."""
+    """True for the MR storage classes."""
+    capture: bool
+    """True for a secondary capture: a picture, not measured values."""
+    burned_in: bool
+    """The header says that text is burned into the pixels."""
     vendor: str
     model: str
     field_t: float | None
     series_number: int
-    instance: int
     text: str
     """Series description, protocol and sequence name, in lower case, separated by ``|``."""
+    sequence_name: str
     contrast_agent: bool
     echo: str
     """``gradient``, ``spin`` or empty."""
     echo_planar: bool
+    echo_train: int
     three_d: bool
     fat_suppressed: bool
     tr: float | None
@@ -70,132 +69,74 @@ class Header:
     colour: bool
     tiles: int
     """Slices tiled in one image (Siemens mosaic, UIH VFRAME); 1 for a plain image."""
-    frames: int
-    """Frames in the file; 1 for a single-frame file."""
+    enhanced: bool
+    """A multi-frame object with functional groups."""
 
 
-def read_header(path: Path, data: Dataset, flat: Dataset) -> Header:
-    """File-level facts; ``flat`` also holds what an enhanced object keeps in functional groups."""
-    texts = [
-        str(data.get(word) or "") for word in ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequenceName")
-    ]
-    options = {str(option) for option in tokens_of(data.get("ScanOptions"))}
-    scanning = set(tokens_of(data.get("ScanningSequence")))
-    text = "|".join(text.lower() for text in texts if text)
+def read_header(data: Elements, flat: Elements, enhanced: bool) -> Header:
+    """Series-level facts; ``flat`` also holds what an enhanced object keeps in functional groups."""
+    texts = [data.text(_T[word]) for word in TEXT_KEYWORDS]
+    if texts[0] and vendor_name(data.text(_T["Manufacturer"])) == "GE":
+        texts[1] = ""  # GE writes the name of the whole examination there
+    options = set(data.texts(_T["ScanOptions"]))
+    scanning = set(data.texts(_T["ScanningSequence"]))
+    sop_class = data.text(_T["SOPClassUID"])
+    vendor = vendor_name(data.text(_T["Manufacturer"]))
     return Header(
-        path=path,
-        study_uid=str(data.StudyInstanceUID),
-        series_uid=str(data.SeriesInstanceUID),
-        sop_uid=str(data.get("SOPInstanceUID") or ""),
-        patient_id=str(data.get("PatientID") or "").strip(),
-        study_date=str(data.get("StudyDate") or ""),
-        time=_time(data),
-        modality=str(data.get("Modality") or ""),
-        mr_object=str(data.get("SOPClassUID") or "").startswith("1.2.840.10008.5.1.4.1.1.4"),
-        vendor=vendor_name(str(data.get("Manufacturer") or "")),
-        model=re.sub(r"[^\w .+-]", "", str(data.get("ManufacturerModelName") or ""))[:40],
-        field_t=nominal_field(number_of(flat.get("MagneticFieldStrength"))),
-        series_number=_integer(data.get("SeriesNumber")),
-        instance=_integer(data.get("InstanceNumber")),
-        text=text,
-        contrast_agent=bool(data.get("ContrastBolusAgent") or data.get("ContrastBolusAgentSequence")),
-        echo=_echo(scanning, str(flat.get("EchoPulseSequence") or "")),
-        echo_planar="EP" in scanning or "EPI_GEMS" in options or flat.get("EchoPlanarPulseSequence") == "YES",
-        three_d=data.get("MRAcquisitionType") == "3D",
-        fat_suppressed="FS" in options or flat.get("SpectrallySelectedSuppression") == "FAT",
-        tr=number_of(flat.get("RepetitionTime")),
-        rows=int(data.Rows),
-        columns=int(data.Columns),
-        colour=int(data.get("SamplesPerPixel") or 1) > 1,
+        study_uid=data.text(_T["StudyInstanceUID"]),
+        series_uid=data.text(_T["SeriesInstanceUID"]),
+        patient_id=data.text(_T["PatientID"]),
+        patient_name=data.text(_T["PatientName"]),
+        study_date=data.text(_T["StudyDate"]),
+        modality=data.text(_T["Modality"]),
+        mr_object=sop_class.startswith(MR_STORAGE),
+        capture=sop_class.startswith(SECONDARY_CAPTURE),
+        burned_in=data.text(_T["BurnedInAnnotation"]).upper() == "YES",
+        vendor=vendor,
+        model=model_name(vendor, data.text(_T["ManufacturerModelName"])),
+        field_t=nominal_field(flat.number(_T["MagneticFieldStrength"])),
+        series_number=data.integer(_T["SeriesNumber"]),
+        text="|".join(text.lower() for text in texts if text),
+        sequence_name=data.text(_T["SequenceName"]),
+        contrast_agent=_contrast_agent(data),
+        echo=_echo(scanning, flat.text(_T["EchoPulseSequence"]), "|".join(texts[2:]).lower()),
+        echo_planar="EP" in scanning or "EPI_GEMS" in options or flat.text(_T["EchoPlanarPulseSequence"]) == "YES",
+        echo_train=flat.integer(_T["EchoTrainLength"]),
+        three_d=data.text(_T["MRAcquisitionType"]) == "3D",
+        fat_suppressed="FS" in options or "FAT" in flat.text(_T["SpectrallySelectedSuppression"]),
+        tr=flat.number(_T["RepetitionTime"]),
+        rows=data.integer(_T["Rows"]),
+        columns=data.integer(_T["Columns"]),
+        colour=data.integer(_T["SamplesPerPixel"]) > 1,
         tiles=_tiles(data),
-        frames=len(data.get("PerFrameFunctionalGroupsSequence") or [None]),
+        enhanced=enhanced,
     )
 
 
-def vendor_name(manufacturer: str) -> str:
-    """One name per vendor for the many spellings of (0008,0070); ``other`` for the rest."""
-    names = {"ge": "GE", "siemens": "Siemens", "philips": "Philips", "canon": "Canon", "toshiba": "Canon", "uih": "UIH"}
-    words = re.split(r"[\s_,]+", manufacturer.strip().lower())
-    return names.get(words[0], "UIH" if words[:2] == ["united", "imaging"] else "other")
+def _contrast_agent(data: Elements) -> bool:
+    """True when the header names a contrast agent; Philips writes an empty element where there was none."""
+    agent = re.sub(r"[^A-Z0-9 ]", "", data.text(_T["ContrastBolusAgent"]).upper()).strip()
+    return agent not in NO_AGENT or bool(data.items.get(_T["ContrastBolusAgentSequence"]))
 
 
-def nominal_field(strength: float | None) -> float | None:
-    """Field strength in T, rounded to what the scanner is sold as (1.494 -> 1.5, 2.8936 -> 3.0); also from gauss."""
-    if strength is None or strength <= 0:
-        return None
-    tesla = strength / 10_000 if strength > 100 else strength
-    nearest = min((0.55, 1.0, 1.5, 3.0, 7.0), key=lambda nominal: abs(nominal - tesla))
-    return nearest if abs(nearest - tesla) <= 0.12 else round(tesla, 2)
-
-
-def _echo(scanning: set[str], pulse: str) -> str:
-    """Gradient or spin echo, by the classic or the enhanced attribute; empty when unclear."""
+def _echo(scanning: set[str], pulse: str, sequence: str) -> str:
+    """Gradient or spin echo, by the classic or the enhanced attribute, else the sequence name; empty when unclear."""
     if pulse in ("GRADIENT", "SPIN"):
         return pulse.lower()
-    return {(True, False): "gradient", (False, True): "spin"}.get(("GR" in scanning, "SE" in scanning), "")
+    stated = "GR" in scanning, "SE" in scanning
+    if not any(stated):
+        stated = (
+            re.search(r"ffe|gre|f[el][23]d|spgr|vibe", sequence) is not None,
+            re.search(r"[tf]se|(?<![a-z])se(?![a-z])|fase|spc|h2d", sequence) is not None,
+        )
+    return {(True, False): "gradient", (False, True): "spin"}.get(stated, "")
 
 
-def _time(data: Dataset) -> str:
-    """Date and time of the acquisition, else of the series, as digits that sort."""
-    whole = str(data.get("AcquisitionDateTime") or "")
-    if len(whole) >= 14:
-        return whole.split("+")[0]
-    for name in ("Acquisition", "Series"):
-        date = str(data.get(f"{name}Date") or data.get("StudyDate") or "")
-        time = str(data.get(f"{name}Time") or "").replace(":", "")
-        if time:
-            return date + time
-    return ""
-
-
-def component(data: Dataset) -> str:
-    """``PHASE`` by (0008,9208) or GE's (0043,102F) = 1; other complex parts by their name; empty for magnitude."""
-    part = str(data.get("ComplexImageComponent") or "")
-    ge = data.get(GE_IMAGE_PART)
-    codes = {1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
-    if ge is not None and number_of(ge.value) in codes:
-        return codes[int(ge.value)]
-    return part if part in ("PHASE", "REAL", "IMAGINARY", "MIXED") else ""
-
-
-def _tiles(data: Dataset) -> int:
+def _tiles(data: Elements) -> int:
     """Slices in a tiled image."""
-    kinds = set(tokens_of(data.get("ImageType")))
+    kinds = data.texts(_T["ImageType"])
     for token, tag in (("MOSAIC", MOSAIC_SLICES), ("VFRAME", UIH_SLICES)):
-        element = data.get(tag)
-        if token in kinds and element is not None:
-            numbers = diffusion.private_numbers(
-                data, diffusion.PrivateTag(tag >> 16, tag & 0xFF, _owner(data, tag), "s")
-            )
+        if token in kinds:
+            numbers = data.numbers(tag.group << 16 | 0x1000 | tag.element, tag.vr)
             return int(numbers[0]) if numbers else 1
     return 1
-
-
-def _owner(data: Dataset, tag: int) -> str:
-    owner = data.get((tag >> 16, 0x10))
-    return str(owner.value).strip() if owner is not None else ""
-
-
-def tokens_of(value: Any) -> tuple[str, ...]:
-    """Values of a multi-valued text attribute, upper case."""
-    if value is None:
-        return ()
-    return tuple(str(item).strip().upper() for item in ([value] if isinstance(value, str) else value))
-
-
-def number_of(value: Any) -> float | None:
-    """A number, the first of several, or None for an absent or empty value."""
-    if isinstance(value, MultiValue):
-        value = next(iter(value), None)
-    return None if value in (None, "") else float(value)
-
-
-def _integer(value: Any) -> int:
-    return 0 if value in (None, "") else int(value)
-
-
-def vector_of(value: Any, length: int) -> Vector | None:
-    """Numbers of a multi-valued attribute; None unless there are ``length``."""
-    if value is None or len(value) != length:
-        return None
-    return tuple(float(item) for item in value)

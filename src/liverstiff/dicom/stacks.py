@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from liverstiff.dicom.frames import Frame
+from liverstiff.records import SeriesReason
 
 DIFFUSION_B = 10.0
 """A series with a b-value above this (s/mm2) is diffusion; scanners write up to 1.25 for b = 0."""
@@ -20,6 +21,16 @@ DIFFUSION_MAPS = frozenset({"ADC", "EADC", "FA", "EXP", "EXPONENTIAL", "TRACEW",
 
 POSITION_MM = 0.01
 """Slices closer than this lie at the same position."""
+
+UNEVEN_MM = 0.2
+"""Gaps between slices may differ by this much; dcm2niix is silent up to the same."""
+
+
+class Fault(NamedTuple):
+    """Why a stack cannot be one image."""
+
+    reason: SeriesReason
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,8 @@ class Stack:
     frames: tuple[Frame, ...]
     directions: int = 1
     """Number of slice orientations in the whole series."""
+    echoes: int = 1
+    """Number of echo times in the whole series."""
 
     @property
     def first(self) -> Frame:
@@ -81,15 +94,40 @@ class Stack:
         orientation = self.first.orientation
         return None if orientation is None else np.cross(orientation[:3], orientation[3:])
 
-    def fault(self) -> str | None:
-        """Why the frames do not fill volumes, as a sentence; None when they do."""
-        counts = {len(volume.frames) for volume in self.volumes}
-        if len(counts) > 1:
-            return f"slices are missing or doubled: volumes have {min(counts)} to {max(counts)} slices"
-        gaps = [after - before for before, after in pairwise(self.positions)]
-        if gaps and max(gaps) - min(gaps) > 0.2:
-            return f"slices are unevenly spaced: {min(gaps):.2f} to {max(gaps):.2f} mm"
-        return None
+    @property
+    def scales(self) -> set[tuple[float, float]]:
+        """Rescale slopes and intercepts of its frames."""
+        return {(frame.slope, frame.intercept) for frame in self.frames}
+
+    def fault(self) -> Fault | None:
+        """Why the frames do not fill volumes; None when they do."""
+        lost = sum(frame.cut_short for frame in self.frames)
+        if lost:
+            return Fault(SeriesReason.CUT_SHORT, f"the pixels of {lost} of {len(self.frames)} images are cut short")
+        return self._uneven_volumes() or self._uneven_gaps()
+
+    def _uneven_volumes(self) -> Fault | None:
+        """Volumes of different size: slices are missing, or some are there twice."""
+        counts = [len(volume.frames) for volume in self.volumes]
+        if len(set(counts)) <= 1:
+            return None
+        text = f"volumes have {min(counts)} to {max(counts)} slices"
+        if 2 * min(counts) < max(counts):
+            return Fault(SeriesReason.DUPLICATED_SLICE, f"slices are doubled: {text}")
+        return Fault(SeriesReason.MISSING_SLICE, f"slices are missing: {text}")
+
+    def _uneven_gaps(self) -> Fault | None:
+        """Distances that differ: a gap of several steps where slices are missing, else uneven positions."""
+        gaps = np.diff(self.positions)
+        if not len(gaps) or np.ptp(gaps) <= UNEVEN_MM:
+            return None
+        step = float(np.median(gaps))
+        steps = gaps / step
+        text = f"{gaps.min():.2f} to {gaps.max():.2f} mm"
+        if step > 0 and np.abs(steps - np.rint(steps)).max() < 0.1 and steps.max() > 1.5:
+            missing = int(np.rint(steps).sum()) - len(gaps)
+            return Fault(SeriesReason.MISSING_SLICE, f"{missing} slices are missing: unevenly spaced, {text}")
+        return Fault(SeriesReason.UNEVEN_SLICES, f"slices are unevenly spaced: {text}")
 
     def volume_by_volume(self) -> bool:
         """True when the instance order runs volume by volume and monotonically through each."""
@@ -109,7 +147,8 @@ def split_stacks(frames: Iterable[Frame]) -> list[Stack]:
     for frame in frames:
         groups[_stack_key(frame, diffusion)].append(frame)
     directions = len({_rounded_orientation(frame) for frame in frames})
-    stacks = [Stack(tuple(sorted(group, key=_order)), directions) for group in groups.values()]
+    echoes = len({frame.echo_time for frame in frames})
+    stacks = [Stack(tuple(sorted(group, key=_order)), directions, echoes) for group in groups.values()]
     return sorted(stacks, key=lambda stack: _order(stack.first))
 
 
@@ -129,12 +168,11 @@ def _rounded_orientation(frame: Frame) -> tuple[float, ...]:
 def _without_copies(frames: Iterable[Frame]) -> Iterable[Frame]:
     """Leave out what a PACS stored twice: same instance, or same everything under a new instance UID."""
     seen: set[tuple] = set()
-    for frame in sorted(frames, key=lambda frame: (str(frame.header.path), frame.number)):
-        header = frame.header
-        same = (header.instance, header.time, frame.position, frame.image_type, frame.echo_time, frame.b_value)
-        marks: set[tuple] = {(header.sop_uid or str(header.path), frame.number)}
-        if header.instance > 0:
-            marks.add((*same, frame.direction, frame.number))
+    for frame in sorted(frames, key=lambda frame: (frame.file, frame.number)):
+        same = (frame.instance, frame.time, frame.position, frame.image_type, frame.echo_time, frame.b_value)
+        marks: set[tuple] = {(frame.sop_uid or frame.file, frame.number)}
+        if frame.instance > 0:
+            marks.add((*same, frame.direction, frame.moment, frame.number))
         if not marks & seen:
             seen |= marks
             yield frame
@@ -150,20 +188,21 @@ def slice_position(frame: Frame) -> float:
 
 def _order(frame: Frame) -> tuple:
     """Order of acquisition as dcm2niix takes it: instance number, then dimension index or frame number."""
-    return frame.header.instance, frame.index, frame.number, str(frame.header.path)
+    return frame.instance, frame.index, frame.number, frame.file
 
 
 def _volumes(frames: tuple[Frame, ...], diffusion: bool) -> list[Volume]:
-    """Group frames by b-value and direction; the n-th frame at each position belongs to the n-th such volume."""
+    """Group frames by b-value and direction, then those at one position by time."""
     groups: dict[tuple, dict[float, list[Frame]]] = defaultdict(lambda: defaultdict(list))
     for frame in sorted(frames, key=_order):
         groups[_volume_key(frame, diffusion)][slice_position(frame)].append(frame)
     volumes = []
     for places in groups.values():
+        _sort_by_moment(places)
         for copy in range(max(map(len, places.values()))):
             found = tuple(places[place][copy] for place in sorted(places) if copy < len(places[place]))
             volumes.append(Volume((found[0].b_value or 0.0) if diffusion else None, found))
-    return sorted(volumes, key=lambda volume: volume.first)
+    return volumes if len(groups) == 1 else sorted(volumes, key=lambda volume: volume.first)
 
 
 def _volume_key(frame: Frame, diffusion: bool) -> tuple:
@@ -171,3 +210,19 @@ def _volume_key(frame: Frame, diffusion: bool) -> tuple:
         return ()
     direction = tuple(round(value, 3) + 0.0 for value in frame.direction or ())
     return round(frame.b_value or 0.0, 3), direction
+
+
+def _sort_by_moment(places: dict[float, list[Frame]]) -> None:
+    """Order the frames at each position by whatever tells volumes over time apart; else they stay as acquired.
+
+    An attribute does when it takes the same values at every position, one frame each: then it counts volumes, and no
+    order of instance numbers can scramble them.
+    """
+    if max(map(len, places.values())) == 1:
+        return
+    for part in range(len(next(iter(places.values()))[0].moment)):
+        seen = [sorted(frame.moment[part] for frame in found) for found in places.values()]
+        if len(set(seen[0])) == len(seen[0]) and all(values == seen[0] for values in seen):
+            for found in places.values():
+                found.sort(key=lambda frame: frame.moment[part])
+            return

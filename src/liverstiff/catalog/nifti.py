@@ -1,0 +1,340 @@
+"""Sites that hold NIfTI images already: a BIDS folder, or a table of images. The same facts as a DICOM series gives.
+
+Kinds are declared there, by the file name or in the table; what can be checked without a DICOM header is checked.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+
+from liverstiff.catalog.choice import Identified
+from liverstiff.catalog.words import LEAST_SLICES
+from liverstiff.dicom import Frame, SourceFile, split_stacks
+from liverstiff.dicom.header import Header
+from liverstiff.dicom.scanners import model_name, nominal_field, vendor_name
+from liverstiff.errors import ConfigError
+from liverstiff.records import SEQUENCES, Kind, SeriesReason
+
+TABLE_COLUMNS = ("path", "exam", "patient", "kind")
+MORE_COLUMNS = ("variant", "b_values", "date", "vendor", "model", "field_t")
+
+SUFFIXES = {
+    "T1w": Kind.T1W,
+    "T2w": Kind.T2W,
+    "dwi": Kind.DWI,
+    "ADC": Kind.ADC,
+    "stiffness": Kind.MRE_STIFFNESS,
+    "maskedstiffness": Kind.MRE_MASKED,
+    "confidence": Kind.MRE_CONFIDENCE,
+}
+"""What the last part of a BIDS file name stands for; the elastography maps have no name in BIDS."""
+
+CT_AIR, CT_BONE = -900.0, 200.0
+"""Values of air and bone in Hounsfield units; an MR image has neither."""
+
+VOXEL_MM = (0.2, 30.0)
+"""Smallest and largest voxel size."""
+
+RANK = {"fat-sat": 0, "water": 0, "plain": 1, "in-phase": 2, "opposed-phase": 3}
+RANK |= {"single-shot": 3, "single-shot fat-sat": 2, "TSE": 1, "radial": 1, "directions": 1}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One image as a folder or a table names it."""
+
+    path: Path
+    patient: str
+    exam: str
+    """Name of the exam, unique within the site."""
+    kind: Kind
+    variant: str = ""
+    b_values: tuple[float, ...] | None = None
+    """As the table gives them; None: a ``.bval`` file beside the image."""
+    date: str = ""
+    """``YYYYMMDD``; empty when not known."""
+    vendor: str = ""
+    model: str = ""
+    field_t: float | None = None
+
+
+@dataclass(frozen=True)
+class NiftiSeries:
+    """One image with its frames and, where it cannot be used, why."""
+
+    header: Header
+    frames: list[Frame]
+    """One per slice and volume, as if each had been a DICOM image."""
+    kind: Kind
+    variant: str
+    code: SeriesReason | None
+    detail: str
+
+    def identified(self, name: str) -> Identified:
+        """As the rules would have found it."""
+        (stack,) = split_stacks(self.frames)
+        reason = self.detail or "declared by its name or in the table"
+        kind = Kind.OTHER if self.code == SeriesReason.WRONG_MODALITY else self.kind
+        return Identified(stack, name, kind, self.variant, 1.0, reason, RANK.get(self.variant, 0), self.code)
+
+
+def list_images(source: Path) -> list[Listed]:
+    """The images of a BIDS folder or of a CSV table.
+
+    Raises:
+        ConfigError: one line per mistake of the table.
+    """
+    return list(_of_folder(source)) if source.is_dir() else _of_table(source)
+
+
+def _of_folder(folder: Path) -> Iterator[Listed]:
+    """Images of a BIDS folder, in the order of their paths; names that BIDS does not know are left out."""
+    dates = _dates(folder)
+    for path in sorted(folder.glob("sub-*/**/*.nii*")):
+        name = re.sub(r"\.nii(\.gz)?$", "", path.name)
+        *entities, suffix = name.split("_")
+        known = dict(entity.split("-", 1) for entity in entities if "-" in entity)
+        kind = SUFFIXES.get(suffix)
+        if kind is None or "sub" not in known or path.suffix not in (".nii", ".gz"):
+            continue
+        if "ce" in known and kind == Kind.T1W:  # the entity of a contrast agent
+            kind = Kind.T1W_POST
+        facts = _sidecar(path)
+        exam = "/".join(filter(None, (known["sub"], known.get("ses"))))
+        yield Listed(
+            path,
+            known["sub"],
+            exam,
+            kind,
+            _variant(known.get("acq", "")),
+            date=dates.get(path, ""),
+            vendor=str(facts.get("Manufacturer", "")),
+            model=str(facts.get("ManufacturersModelName", "")),
+            field_t=facts.get("MagneticFieldStrength"),
+        )
+
+
+def _variant(acquisition: str) -> str:
+    """The variant that an ``acq-`` entity names, e.g. ``acq-water`` or ``acq-fatsat``."""
+    plain = {re.sub(r"[^a-z]", "", name.lower()): name for name in RANK}
+    return plain.get(acquisition.lower(), "")
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    """The JSON beside an image; empty when there is none or it cannot be read."""
+    sidecar = path.with_name(re.sub(r"\.nii(\.gz)?$", ".json", path.name))
+    try:
+        facts = json.loads(sidecar.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _dates(folder: Path) -> dict[Path, str]:
+    """Days of acquisition from the ``scans.tsv`` files, where they state them."""
+    found = {}
+    for table in folder.glob("sub-*/**/*_scans.tsv"):
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                day = re.match(r"(\d{4})-(\d\d)-(\d\d)", row.get("acq_time") or "")
+                if day and row.get("filename"):
+                    found[table.parent / row["filename"]] = "".join(day.groups())
+    return found
+
+
+def _of_table(path: Path) -> list[Listed]:
+    """Images of a table; relative paths count from its folder."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        absent = set(TABLE_COLUMNS) - set(reader.fieldnames or ())
+        if absent:
+            raise ConfigError(f"{path}: no column {', '.join(sorted(absent))}; expected {', '.join(TABLE_COLUMNS)}")
+        rows = list(enumerate(reader, start=2))
+    mistakes: list[str] = []
+    listed = [_of_row(path, line, row, mistakes) for line, row in rows]
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return [image for image in listed if image is not None]
+
+
+def _of_row(table: Path, line: int, row: dict[str, str], mistakes: list[str]) -> Listed | None:
+    """One row; what is wrong with it is added to the mistakes."""
+    cells = {name: (row.get(name) or "").strip() for name in (*TABLE_COLUMNS, *MORE_COLUMNS)}
+    before = len(mistakes)
+    mistakes += [f"{table}: row {line}: no {name}; fill it" for name in TABLE_COLUMNS if not cells[name]]
+    if cells["kind"] and cells["kind"] not in set(Kind):
+        mistakes.append(f"{table}: row {line}: kind {cells['kind']!r}; expected one of {', '.join(Kind)}")
+    numbers: dict[str, list[float]] = {"b_values": [], "field_t": []}
+    for name, found in numbers.items():
+        try:
+            found += [float(part) for part in cells[name].split()]
+        except ValueError:
+            mistakes.append(f"{table}: row {line}: {name} {cells[name]!r}; expected numbers")
+    date = cells["date"].replace("-", "")
+    if date and not re.fullmatch(r"\d{8}", date):
+        mistakes.append(f"{table}: row {line}: date {cells['date']!r}; expected YYYY-MM-DD")
+    if len(mistakes) > before:
+        return None
+    return Listed(
+        table.parent / cells["path"],
+        cells["patient"],
+        f"{cells['patient']}/{cells['exam']}",
+        Kind(cells["kind"]),
+        cells["variant"],
+        tuple(numbers["b_values"]) or None,
+        date,
+        cells["vendor"],
+        cells["model"],
+        next(iter(numbers["field_t"]), None),
+    )
+
+
+def read_images(listed: list[Listed], workers: int) -> list[NiftiSeries]:
+    """Look into every image."""
+    if workers == 1 or len(listed) < 8:
+        return [read_image(image) for image in listed]
+    with ProcessPoolExecutor(workers, mp_context=get_context("fork")) as pool:
+        return list(pool.map(read_image, listed, chunksize=4))
+
+
+def read_image(listed: Listed) -> NiftiSeries:
+    """Geometry and b-values of one image, and what is wrong with it."""
+    try:
+        image: Any = nib.load(listed.path)
+        shape, affine, values = image.shape, np.array(image.affine), np.asarray(image.dataobj)
+    except (OSError, EOFError, ValueError, ImageFileError) as error:
+        header, why = _header(listed, (1, 1, 1)), f"it cannot be read ({type(error).__name__})"
+        frames = _frames(header, listed, (1, 1, 1), np.eye(4), None)
+        return _series(listed, header, frames, SeriesReason.UNREADABLE, why)
+    b_values = _b_values(listed)
+    code, detail = _fault(listed, values, shape, affine, b_values)
+    if code == SeriesReason.IMPLAUSIBLE:
+        shape, affine = (1, 1, 1), np.eye(4)
+    header = _header(listed, shape)
+    return _series(listed, header, _frames(header, listed, shape, affine, b_values), code, detail)
+
+
+def _series(listed: Listed, header: Header, frames: list[Frame], code: SeriesReason | None, detail: str) -> NiftiSeries:
+    if code is None and listed.kind not in (*SEQUENCES, Kind.MRE_STIFFNESS, Kind.MRE_MASKED, Kind.MRE_CONFIDENCE):
+        code = SeriesReason.NOT_A_SOURCE
+    if code is None and listed.variant == "fat":
+        code, detail = SeriesReason.NOT_A_SOURCE, "the fat image of a Dixon acquisition"
+    return NiftiSeries(header, frames, listed.kind, listed.variant, code, detail)
+
+
+def _fault(
+    listed: Listed, values: np.ndarray, shape: tuple[int, ...], affine: np.ndarray, b_values: list[float] | None
+) -> tuple[SeriesReason | None, str]:
+    """Why an image cannot be used."""
+    if values.dtype.kind not in "iuf":
+        return SeriesReason.SECONDARY_CAPTURE, "a colour image holds a picture, not values"
+    if len(shape) not in (3, 4):
+        return SeriesReason.IMPLAUSIBLE, f"it has {len(shape)} dimensions, expected 3 or 4"
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or (sizes < VOXEL_MM[0]).any() or (sizes > VOXEL_MM[1]).any():
+        return SeriesReason.IMPLAUSIBLE, "its affine gives no plausible voxel size"
+    if not np.isfinite(values).all() or values.min() == values.max():
+        return SeriesReason.IMPLAUSIBLE, "its values are not finite, or all equal"
+    if values.min() <= CT_AIR and values.max() >= CT_BONE and listed.kind in SEQUENCES:
+        return SeriesReason.WRONG_MODALITY, "its values are those of CT"
+    if listed.kind in SEQUENCES and shape[_through(affine)] < LEAST_SLICES:
+        return SeriesReason.TOO_FEW_SLICES, "too few slices to cover a liver"
+    volumes = shape[3] if len(shape) == 4 else 1
+    if listed.kind == Kind.DWI and (b_values is None or len(b_values) != volumes):
+        known = "no" if b_values is None else str(len(b_values))
+        return SeriesReason.NO_B_VALUES, f"{known} b-values for {volumes} volumes"
+    return None, ""
+
+
+def _b_values(listed: Listed) -> list[float] | None:
+    """b-values of the volumes from the table or the ``.bval`` file; None when there are none."""
+    if listed.kind != Kind.DWI:
+        return None
+    if listed.b_values is not None:
+        return list(listed.b_values)
+    beside = listed.path.with_name(re.sub(r"\.nii(\.gz)?$", ".bval", listed.path.name))
+    try:
+        return [float(part) for part in beside.read_text().split()]
+    except (OSError, ValueError):
+        return None
+
+
+def _through(affine: np.ndarray) -> int:
+    """The array axis that runs along the body."""
+    return int(np.argmax(np.abs(affine[2, :3]) / np.linalg.norm(affine[:3, :3], axis=0)))
+
+
+def _header(listed: Listed, shape: tuple[int, ...]) -> Header:
+    """A header with what is known of a NIfTI image."""
+    vendor = vendor_name(listed.vendor) if listed.vendor else ""
+    facts: dict[str, Any] = dict.fromkeys(("patient_name", "text", "sequence_name", "echo"), "")
+    facts |= dict.fromkeys(("capture", "burned_in", "contrast_agent", "echo_planar", "three_d"), False)
+    facts |= dict.fromkeys(("fat_suppressed", "colour", "enhanced"), False)
+    return Header(
+        **facts,
+        study_uid=listed.exam,
+        series_uid=str(listed.path),
+        patient_id=listed.patient,
+        study_date=listed.date,
+        modality="MR",
+        mr_object=True,
+        vendor=vendor,
+        model=model_name(vendor, listed.model),
+        field_t=nominal_field(listed.field_t),
+        series_number=0,
+        echo_train=0,
+        tr=None,
+        rows=shape[1],
+        columns=shape[0],
+        tiles=1,
+    )
+
+
+def _frames(
+    header: Header, listed: Listed, shape: tuple[int, ...], affine: np.ndarray, b_values: list[float] | None
+) -> list[Frame]:
+    """A frame per slice and volume, with its place in the patient (LPS mm)."""
+    volumes = shape[3] if len(shape) == 4 else 1
+    stated = b_values if b_values is not None and len(b_values) == volumes else [None] * volumes
+    through = _through(affine)
+    lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3]
+    row, column = (lps[:, axis] / np.linalg.norm(lps[:, axis]) for axis in range(3) if axis != through)
+    file = SourceFile(str(listed.path))
+    return [
+        Frame(
+            header=header,
+            file=file,
+            number=0,
+            frames=1,
+            sop_uid=f"{volume}.{place}",
+            instance=volume * shape[through] + place + 1,
+            time="",
+            image_type=(),
+            component="",
+            unit="",
+            slope=1.0,
+            intercept=0.0,
+            echo_time=None,
+            position=tuple(float(x) for x in lps[:, 3] + place * lps[:, through]),
+            orientation=(*map(float, row), *map(float, column)),
+            b_value=stated[volume],
+            direction=None,
+            moment=(float(volume), 0.0, 0.0),
+            index=(),
+            cut_short=False,
+        )
+        for volume in range(volumes)
+        for place in range(shape[through])
+    ]

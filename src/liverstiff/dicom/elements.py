@@ -1,0 +1,111 @@
+"""Elements of a DICOM header as bytes by tag, decoded when they are asked for."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from pydicom.charset import decode_bytes
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+CHARACTER_SET = 0x00080005
+BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
+TEXT = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI", "UT", "UC"))
+"""Value representations stored as numbers, with their struct codes, and as text."""
+
+
+def tag_of(keyword: str) -> int:
+    """The tag of a standard attribute."""
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise KeyError(keyword)
+    return int(tag)
+
+
+@dataclass(slots=True)
+class Elements:
+    """Some elements of a dataset or of a sequence's item, undecoded."""
+
+    values: dict[int, tuple[str, bytes]] = field(default_factory=dict)
+    """By tag: value representation (empty where the file does not state it) and bytes."""
+    items: dict[int, list[Elements]] = field(default_factory=dict)
+    """By tag of a sequence: its items."""
+    encodings: tuple[str, ...] = ("iso8859",)
+    """Codecs of its texts."""
+
+    def text(self, tag: int) -> str:
+        """A text without padding; empty when absent."""
+        found = self.values.get(tag)
+        if found is None:
+            return ""
+        raw = found[1].strip(b"\0 ")
+        if raw.isascii() and b"\x1b" not in raw:
+            return raw.decode("ascii")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote the text, which may be a name
+            return decode_bytes(raw, list(self.encodings), set()).strip()
+
+    def texts(self, tag: int) -> tuple[str, ...]:
+        """Values of a multi-valued text, upper case; empty when absent."""
+        text = self.text(tag)
+        return tuple(part.strip().upper() for part in text.split("\\")) if text else ()
+
+    def numbers(self, tag: int, vr: str = "") -> tuple[float, ...]:
+        """The numbers of an element, stored as text or binary; empty when absent or no numbers.
+
+        Args:
+            tag: which element.
+            vr: its representation by the standard or the vendor, for files that do not state it.
+        """
+        found = self.values.get(tag)
+        if found is None:
+            return ()
+        stated, raw = found
+        return _numbers(stated if stated in BINARY or stated in TEXT else vr or _standard_vr(tag), raw)
+
+    def number(self, tag: int, vr: str = "") -> float | None:
+        """The first number of an element; None when there is none."""
+        return next(iter(self.numbers(tag, vr)), None)
+
+    def integer(self, tag: int) -> int:
+        """The first number of an element as an integer; 0 when there is none."""
+        return int(self.number(tag) or 0)
+
+    def item(self, tag: int) -> Elements:
+        """The first item of a sequence; one without elements when there is none."""
+        found = self.items.get(tag)
+        return found[0] if found else NOTHING
+
+    def flattened(self) -> dict[int, tuple[str, bytes]]:
+        """All values, those of the first item of every sequence included; the outer ones count."""
+        flat: dict[int, tuple[str, bytes]] = {}
+        for items in self.items.values():
+            if items:
+                flat |= items[0].flattened()
+        return flat | self.values
+
+
+NOTHING = Elements()
+
+
+@lru_cache(None)
+def _standard_vr(tag: int) -> str:
+    try:
+        return dictionary_VR(tag).split(" ")[0]
+    except KeyError:
+        return ""
+
+
+@lru_cache(65_536)
+def _numbers(vr: str, raw: bytes) -> tuple[float, ...]:
+    """Numbers from their bytes; many images of a series state the same."""
+    code = BINARY.get(vr)
+    if code:
+        size = struct.calcsize(code)
+        return struct.unpack(f"<{len(raw) // size}{code}", raw[: len(raw) // size * size])
+    try:
+        return tuple([float(part) for part in raw.strip(b"\0 ").split(b"\\") if part.strip()])
+    except ValueError:
+        return ()

@@ -1,0 +1,285 @@
+"""A walk over the header of a DICOM file that jumps over all that is not wanted.
+
+pydicom builds an object for every element; a catalog of a million files needs some sixty of them and no pixel. What the
+walk does not read by itself (deflated or big-endian files, files without preamble) pydicom rewrites for it.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from pydicom import dcmread
+from pydicom.charset import convert_encodings
+from pydicom.uid import ExplicitVRLittleEndian
+
+from liverstiff.dicom.elements import BINARY, CHARACTER_SET, TEXT, Elements
+from liverstiff.dicom.files import LARGEST_UNPACKED, Read
+
+PIXEL_DATA = 0x7FE00010
+TRANSFER_SYNTAX = 0x00020010
+IMPLICIT = b"1.2.840.10008.1.2"
+PLAIN = (IMPLICIT, b"1.2.840.10008.1.2.1")
+NOT_WALKED = (b"1.2.840.10008.1.2.2", b"1.2.840.10008.1.2.1.99")
+"""Transfer syntaxes that pydicom reads: big endian, deflated."""
+
+CHUNK = 32_768
+LONGEST_VALUE = 65_536
+"""Bytes of the longest value that is kept; a longer one is a damaged length or no value of interest."""
+
+UNDEFINED = 0xFFFFFFFF
+_ITEM = b"\xfe\xff\x00\xe0"
+_LONG_VRS = ("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UC", "UN", "UR", "UT", "SV", "UV")
+_VR_NAMES = {int.from_bytes(name.encode(), "little"): name for name in (*BINARY, *TEXT, *_LONG_VRS, "AT", "UC", "UR")}
+_LONG_FORM = frozenset(number for number, name in _VR_NAMES.items() if name in _LONG_VRS)
+_SQ, _UN = (int.from_bytes(name, "little") for name in (b"SQ", b"UN"))
+_head = struct.Struct("<HHHH").unpack_from
+"""Group, element, value representation as a number, and the length of the short form."""
+_tag = struct.Struct("<HH").unpack_from
+_length = struct.Struct("<I").unpack_from
+
+
+class DamagedHeader(ValueError):
+    """The file ends, or a length leads, where no header can."""
+
+
+class NotDicom(ValueError):
+    """The file is no DICOM file."""
+
+
+class _LeaveToPydicom(Exception):
+    """The walk does not read this encoding."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderRead:
+    """What the walk over one file gave."""
+
+    elements: Elements
+    pixel_bytes: int | None
+    """Bytes of pixel data that the file really holds; None when unknown (packed pixels) or when there are none."""
+    has_pixels: bool
+    compressed: bool
+    """The pixels are packed by the transfer syntax."""
+
+
+def read_elements(read: Read, size: int, wanted: frozenset[int]) -> HeaderRead:
+    """The wanted elements of a DICOM file, up to its pixels.
+
+    Args:
+        read: gives bytes of the file.
+        size: length of the file in bytes.
+        wanted: tags at top level; a wanted sequence comes with all standard elements below it.
+
+    Raises:
+        NotDicom: when it is none.
+        DamagedHeader: when it ends within the header, or its lengths make no sense.
+    """
+    start = read(CHUNK, 0)
+    if start[128:132] != b"DICM":
+        return _read_elements(*_rewritten(start, read, size), wanted)
+    try:
+        return _read_elements(read, size, wanted, start)
+    except _LeaveToPydicom:
+        return _read_elements(*_rewritten(start, read, size), wanted)
+
+
+def _rewritten(start: bytes, read: Read, size: int) -> tuple[Read, int]:
+    """The header written anew by pydicom in the plain encoding, in memory."""
+    if start[128:132] != b"DICM" and start[:4] not in (b"\x02\0\0\0", b"\x08\0\0\0", b"\x08\0\x05\0", b"\x08\0\x08\0"):
+        raise NotDicom
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data = dcmread(io.BytesIO(read(min(size, LARGEST_UNPACKED), 0)), stop_before_pixels=True, force=True)
+            if not data.get("SOPClassUID"):
+                raise NotDicom
+            data.ensure_file_meta()
+            data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            data.PixelData, data["PixelData"].VR = b"", "OW"  # there may be pixels; how many is not known
+            target = io.BytesIO()
+            data.save_as(target, enforce_file_format=True)
+    except NotDicom:
+        raise
+    except Exception as error:  # pydicom raises whatever a damaged file leads it to
+        raise DamagedHeader(type(error).__name__) from None
+    plain = target.getvalue()
+    return (lambda count, offset: plain[offset : offset + count]), len(plain)
+
+
+def _read_elements(read: Read, size: int, wanted: frozenset[int], buffer: bytes = b"") -> HeaderRead:
+    """The walk, one pass of the loop per element.
+
+    ``base`` is the file offset of the buffer, ``at`` the place in it, ``depth`` the number of open sequences of
+    undefined length, ``opened`` tag and offset of the outermost, ``kept`` the tags of interest at the present depth.
+    """
+    buffer = buffer or read(CHUNK, 0)
+    values: dict[int, tuple[str, bytes]] = {}
+    sequences: dict[int, bytes] = {}
+    top = kept = wanted | {TRANSFER_SYNTAX}
+    base, at, end, depth, explicit, compressed, opened = 0, 132, len(buffer), 0, True, False, (0, 0)
+    while True:
+        if at + 12 > end:
+            base += at
+            if base > size:
+                raise DamagedHeader("it ends within a value")
+            buffer, at = read(CHUNK, base), 0
+            end = len(buffer)
+            if end < 8:
+                if end or depth:
+                    raise DamagedHeader("it ends within an element")
+                return _made(values, sequences, explicit, None, False, compressed)
+            buffer += bytes(max(0, 12 - end))
+        group, element, vr, length = _head(buffer, at)
+        if group >= 0x7FE0:
+            if group == 0xFFFE:
+                if element == 0xE0DD:
+                    depth -= 1
+                    if depth == 0:
+                        kept = top
+                        if opened[0] in wanted:
+                            sequences[opened[0]] = read(base + at - opened[1], opened[1])
+                at += 8
+                continue
+            if depth == 0 and (element or group > 0x7FE0):  # element 0 is the length of the group
+                skip = 12 if explicit else 8
+                pixels = _length(buffer, at + skip - 4)[0]
+                known = max(0, min(pixels, size - base - at - skip)) if 0 < pixels < UNDEFINED else None
+                is_pixels = (group, element) == (0x7FE0, 0x0010)
+                return _made(values, sequences, explicit, known, is_pixels, compressed)
+        if not explicit and group != 2:
+            vr, length, skip = 0, _length(buffer, at + 4)[0], 8
+        elif vr in _LONG_FORM:
+            length, skip = _length(buffer, at + 8)[0], 12
+        else:
+            skip = 8
+        if length == UNDEFINED:
+            if vr == _UN:
+                raise _LeaveToPydicom
+            if depth == 0:
+                opened, kept = (group << 16 | element, base + at + skip), frozenset()
+            depth += 1
+            at += skip
+            continue
+        tag = group << 16 | element
+        at += skip
+        if tag in kept:
+            if base + at + length > size:
+                raise DamagedHeader("it ends within a value")
+            value = buffer[at : at + length] if at + length <= end else read(length, base + at)
+            if vr == _SQ or (not vr and value[:4] == _ITEM):
+                sequences[tag] = value
+            elif length <= LONGEST_VALUE:
+                values[tag] = (_VR_NAMES.get(vr, ""), value)
+            if tag == TRANSFER_SYNTAX:
+                syntax = value.rstrip(b"\0 ")
+                if syntax in NOT_WALKED:
+                    raise _LeaveToPydicom
+                explicit, compressed = syntax != IMPLICIT, syntax not in PLAIN
+        at += length
+
+
+def _made(
+    values: dict[int, tuple[str, bytes]],
+    sequences: dict[int, bytes],
+    explicit: bool,
+    pixel_bytes: int | None,
+    has_pixels: bool,
+    compressed: bool,
+) -> HeaderRead:
+    """The result, sequences parsed."""
+    encodings = _encodings(values)
+    items = {tag: parse_items(content, explicit, encodings) for tag, content in sequences.items()}
+    known = None if compressed else pixel_bytes
+    return HeaderRead(Elements(values, items, encodings), known, has_pixels, compressed)
+
+
+_CODECS: dict[bytes, tuple[str, ...]] = {}
+
+
+def _encodings(values: dict[int, tuple[str, bytes]]) -> tuple[str, ...]:
+    """Codecs of the stated character set."""
+    stated = values.get(CHARACTER_SET, ("", b""))[1]
+    if stated not in _CODECS:
+        names: Any = [part.strip() for part in stated.decode("ascii", "replace").strip("\0 ").split("\\")]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                _CODECS[stated] = tuple(convert_encodings(names))
+            except (LookupError, ValueError):
+                _CODECS[stated] = ("iso8859",)
+    return _CODECS[stated]
+
+
+def parse_items(content: bytes, explicit: bool, encodings: tuple[str, ...]) -> list[Elements]:
+    """Items of a sequence from its bytes; private elements are left out.
+
+    Raises:
+        DamagedHeader: when lengths make no sense.
+    """
+    items, at = [], 0
+    try:
+        while at + 8 <= len(content):
+            group, element = _tag(content, at)
+            if (group, element) != (0xFFFE, 0xE000):
+                break  # the delimiter of the sequence, or padding
+            length = _length(content, at + 4)[0]
+            item, at = _parse_item(content, at + 8, length, explicit, encodings)
+            items.append(item)
+    except struct.error:
+        raise DamagedHeader("a sequence ends within an element") from None
+    return items
+
+
+def _parse_item(
+    content: bytes, at: int, length: int, explicit: bool, encodings: tuple[str, ...]
+) -> tuple[Elements, int]:
+    """One item from the place after its head; also the place after the item."""
+    end = len(content) if length == UNDEFINED else at + length
+    item = Elements(encodings=encodings)
+    while at + 8 <= end:
+        group, element, vr, size = _head(content, at)
+        if group == 0xFFFE:  # the delimiter of an item of undefined length
+            return item, at + 8
+        if not explicit:
+            vr, size, skip = 0, _length(content, at + 4)[0], 8
+        elif vr in _LONG_FORM:
+            size, skip = _length(content, at + 8)[0], 12
+        else:
+            skip = 8
+        tag, begin = group << 16 | element, at + skip
+        if size == UNDEFINED:
+            size = _undefined_size(content, begin, explicit and vr != _UN)
+            after = begin + size + 8
+        else:
+            after = begin + size
+        if group % 2 == 0 and (vr == _SQ or content[begin : begin + 4] == _ITEM):
+            item.items[tag] = parse_items(content[begin : begin + size], explicit, encodings)
+        elif group % 2 == 0 and size <= LONGEST_VALUE:
+            item.values[tag] = (_VR_NAMES.get(vr, ""), content[begin : begin + size])
+        at = after
+    return item, end
+
+
+def _undefined_size(content: bytes, at: int, explicit: bool) -> int:
+    """Bytes of a sequence of undefined length, without its delimiter."""
+    begin, depth = at, 1
+    while True:
+        group, element, vr, size = _head(content, at)
+        if group == 0xFFFE:
+            depth -= element == 0xE0DD
+            if not depth:
+                return at - begin
+            at += 8
+            continue
+        if not explicit:
+            size, skip = _length(content, at + 4)[0], 8
+        elif vr in _LONG_FORM:
+            size, skip = _length(content, at + 8)[0], 12
+        else:
+            skip = 8
+        depth += size == UNDEFINED
+        at += skip + (0 if size == UNDEFINED else size)
