@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from liverstiff.check import findings
-from liverstiff.errors import LiverStiffError
+from liverstiff.errors import ConfigError, LiverStiffError
 
 app = typer.Typer(help="Liver stiffness (kPa) from routine MRI and the health record.", no_args_is_help=True)
-
-
-@app.callback()
-def main() -> None:
-    """Keep one command a sub-command: ``liverstiff check``."""
 
 
 @app.command()
@@ -34,6 +31,68 @@ def check(config: Annotated[Path, typer.Option(help="the configuration to check"
         table.add_row(what, f"[red]{found}[/red]" if found else "[green]ok[/green]")
     Console().print(table)
     raise typer.Exit(int(problems > 0))
+
+
+Folder = Annotated[Path, typer.Argument(help="folder of DICOM files in any shape", exists=True, file_okay=False)]
+Workers = Annotated[int, typer.Option(help="processes", min=1)]
+
+
+@app.command()
+def catalog(
+    folder: Folder,
+    csv: Annotated[Path | None, typer.Option(help="write the table there too")] = None,
+    texts: Annotated[bool, typer.Option(help="show the texts of the headers: they may name people")] = False,
+    overrides: Annotated[Path | None, typer.Option(help="table of corrections")] = None,
+    workers: Workers = os.cpu_count() or 1,
+) -> None:
+    """List every series below a folder: kind, confidence, reason, taken or not. Nothing is written but --csv.
+
+    Example: liverstiff catalog /data/export --csv series.csv
+    """
+    from liverstiff.catalog.listing import list_series
+
+    with tempfile.TemporaryDirectory(prefix="liverstiff-") as private:  # mode 0700
+        listing = list_series(folder, Path(private), [overrides] if overrides else [], workers, texts)
+    for number, series in listing.exams():
+        columns = [name for name in ("series", "text", "kind", "variant", "confidence", "why") if name in series]
+        table = Table(*columns, title=f"exam {number}", title_justify="left")
+        for row in series.to_dict("records"):
+            table.add_row(*(str(row[name]) for name in columns), style="bold" if row["chosen"] else None)
+        Console().print(table)
+    for reason, files in listing.skipped.items():
+        Console().print(f"{files} files gave no image: {reason}")
+    if csv:
+        listing.series.to_csv(csv, index=False)
+
+
+@app.command()
+def convert(
+    folder: Folder,
+    out: Annotated[Path, typer.Argument(help="folder to make; it must be empty or new")],
+    workers: Workers = os.cpu_count() or 1,
+) -> None:
+    """Convert every MR series below a folder, of any body part, to NIfTI without identifiers.
+
+    OUT/converted.csv names series, file, kind and b-values; OUT/private links them to the files they came from.
+
+    Example: liverstiff convert /data/export /data/nifti
+    """
+    from liverstiff.catalog.listing import list_series
+    from liverstiff.convert import convert_folder
+    from liverstiff.pseudonyms import private_folder
+
+    if out.exists() and any(out.iterdir()):
+        raise ConfigError(f"{out} is not empty; give a new folder")
+    private = private_folder(out / "private")
+    list_series(folder, private, [], workers)
+    converted = convert_folder(files=private / "files.csv", series=private / "series.csv", out=out, workers=workers)
+    table = Table("exam", "series", "kind", "variant", "file", "notes")
+    for row in converted.fillna("").to_dict("records"):
+        style = None if row["file"] else "red"
+        said = row["notes"] if row["file"] else row["reason"]
+        table.add_row(row["exam"], row["series"], row["kind"], row["variant"], row["file"], said, style=style)
+    Console().print(table)
+    Console().print(f"{(converted.file.fillna('') != '').sum()} of {len(converted)} series converted into {out}")
 
 
 def run() -> None:

@@ -56,7 +56,7 @@ def test_unknown_site_key_names_the_choices(config):
     content = yaml.safe_load(config.read_text())
     content["data"]["sites"]["alba"]["dicoms"] = "x"
     with pytest.raises(
-        ConfigError, match=r"^config.yaml: data.sites.alba.dicoms: unknown key; .* role, dicom, record;"
+        ConfigError, match=r"^config.yaml: data.sites.alba.dicoms: unknown key; .* role, dicom, nifti, record;"
     ):
         load_config(content)
 

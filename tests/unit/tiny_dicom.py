@@ -97,6 +97,9 @@ def write_series(
     slices: int = 8,
     slice_major: bool = False,
     heights: tuple[float, ...] = (),
+    orientation: tuple[float, ...] = (1, 0, 0, 0, 1, 0),
+    directions: bool = False,
+    first_instance: int = 1,
     **attributes: Any,
 ) -> list[Path]:
     """A classic axial series, one file a slice; returns the files in the order of instance numbers.
@@ -107,7 +110,10 @@ def write_series(
         b_values: one volume each; None for a series without diffusion.
         slices: slices a volume, from foot to head.
         slice_major: instance numbers run through all volumes of a slice before the next slice.
-        heights: positions in mm, instead of even steps.
+        heights: positions in mm along the slice normal, instead of even steps.
+        orientation: direction cosines of rows and columns.
+        directions: each volume has a diffusion direction of its own.
+        first_instance: instance number of the first file.
         **attributes: replace the defaults.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,11 +122,14 @@ def write_series(
     order = sorted(order, key=lambda pair: pair[::-1]) if slice_major else order
     series = attributes.get("SeriesInstanceUID", "1.2.3.1")
     paths = []
-    for number, (volume, place) in enumerate(order, start=1):
+    normal = np.cross(orientation[:3], orientation[3:])
+    for number, (volume, place) in enumerate(order, start=first_instance):
         data = header(vendor, CLASSIC, f"{series}.{number}", **attributes)
         data.InstanceNumber = number
-        data.ImagePositionPatient = [-10.0, -20.0, heights[place]]
-        data.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        data.ImagePositionPatient = [float(x) for x in np.array([-10.0, -20.0, 0.0]) + heights[place] * normal]
+        data.ImageOrientationPatient = list(orientation)
+        if directions and b_values[volume]:
+            data.DiffusionGradientOrientation = [float(x) for x in np.eye(3)[volume % 3]]
         if b_values[volume] is not None:
             add_b_value(data, vendor, b_values[volume])
         data.PixelData = pixels(volume, place).tobytes()

@@ -170,9 +170,7 @@ def _explained(series: Identified, taken: tuple[Identified, ...] | None, best: I
 
 def _never(series: Identified) -> str:
     """Why a series with a code of its own is never taken."""
-    if series.code == SeriesReason.NOT_A_SOURCE:
-        return f"{series.kind}{' ' + series.variant if series.variant else ''} is never a source"
-    return series.reason
+    return f"never a source: {series.reason}" if series.code == SeriesReason.NOT_A_SOURCE else series.reason
 
 
 def unfit(series: Identified) -> Fault | None:

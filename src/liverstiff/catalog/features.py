@@ -42,6 +42,8 @@ class Features:
     te: float | None
     tr: float | None
     field_t: float | None
+    b_stated: bool
+    """A b-value is stated, be it zero."""
     b_max: float
     b_count: int
     """Number of distinct b-values (to the nearest 25 s/mm2)."""
@@ -84,6 +86,7 @@ def features(stack: Stack) -> Features:
         te=frame.echo_time,
         tr=header.tr,
         field_t=header.field_t,
+        b_stated=any(frame.b_value is not None for frame in stack.frames),
         b_max=max(b_values, default=0.0),
         b_count=len({round(b / 25) for b in b_values}),
         directions=len({frame.direction for frame in stack.frames if frame.direction and any(frame.direction)}),

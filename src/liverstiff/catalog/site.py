@@ -154,8 +154,7 @@ def catalog_site(
     private_folder(private)
     reasons, number = _write_exams(exams, private, series)
     if not number:
-        where = f"data.sites.{site}.{'nifti' if nifti else 'dicom'}"
-        raise DataError(f"no MR exam in {where}; expected images of MR series; correct the path")
+        raise DataError(f"no MR exam at site {site!r}; expected images of MR series in its folder; correct the path")
     reasons += _write_skipped(left_out, private / "skipped.csv")
     with table(skipped, SKIPPED_COUNTS) as rows:
         rows.writerows({"site": site, "reason": reason, "files": reasons[reason]} for reason in sorted(reasons))

@@ -15,9 +15,11 @@ MOST_ECHOES = 3
 """More echoes than a Dixon acquisition needs are the source of fat and iron maps."""
 
 CONFIDENCE = r"conf[ _-]?map\w*|confidence\w*|confmap\w*|conf"
+_A_MAP = r"(stiff\w*|elast\w*|steif\w*|rigid\w*)"
+_A_MASK = r"(mas[kq]\w*|gemasker\w*)"
 MASKED = (
-    r"stgrym|(stiff\w*|elasto\w*)[ _-]*(map[ _-]*)?(w[ _-]*)?(conf\w*[ _-]*)?(mask\w*|95\w*)"
-    r"|mask\w*[ _-]*(stiff\w*|elasto\w*)|(stiff\w*|elasto\w*)[ _-]*(map[ _-]*)?conf\w*"
+    rf"stgrym|{_A_MAP}[ _-]*(map[ _-]*)?(w[ _-]*)?(conf\w*[ _-]*)?({_A_MASK}|95\w*)"
+    rf"|{_A_MASK}[ _-]*{_A_MAP}"
 )
 STIFFNESS = r"stgry|stiff\w*|steif\w*|rigidit\w*|raideur|elastogramm?e?s?|elasticit\w*|shear[ _-]?(stiff\w*|mod\w*)|kpa"
 WAVE = r"waves?(?![ _-]?caipi)(?![ _-]?lava)(?![ _-]?space)\w*|welle\w*|ondes?|displacement\w*"
@@ -29,14 +31,15 @@ LOCALIZER = (
     r"|overzicht|overview|(3|three|tri)[ _-]?(pl|plane?|plans?|planes)"
 )
 CALIBRATION = (
-    r"calib\w*|kalib\w*|cal|asset[ _-]?cal\w*|arc[ _-]?cal\w*|refscan|reference[ _-]?scan|shim\w*|adjust\w*"
-    r"|(ref|sense|coil)[ _-]?(ref\w*|scan|sens\w*|survey)|(pre|quick)[ _-]?scan|coil[ _-]?sens\w*|sensitivit\w*"
+    r"calib\w*|kalib\w*|cal|asset[ _-]?cal\w*|arc[ _-]?cal\w*|ref|ref\w*[ _-]?scan|referenz\w*|adj\w*"
+    r"|shim\w*(?![ _-]*map)|(sense|coil)[ _-]?(ref\w*|scan|sens\w*|survey)|(pre|quick)[ _-]?scan|coil[ _-]?sens\w*"
+    r"|sensi(ti|bi)[vl]\w*|speeder[ _-]?map|map[ _-]scan|(?<=\|)map(?=\||$)"
 )
 BOLUS = r"bolus\w*|smart[ _-]?prep|care[ _-]?bolus|(bolus|nav\w*)[ _-]?track\w*|tracker"
 CHOLANGIOGRAPHY = r"\w*mrcp\w*|cholangio\w*|cpre?m|cprm|bili[ _-]?irm|rcp"
 BALANCED = (
-    r"trufi\w*|true?[ _-]?fisp\w*|fiesta\w*|b[ _-]?t?ffe\w*|balanced\w*|b?ssfp\w*|true?[ _-]?ssfp\w*|trueffe"
-    r"|bal[ _-]?ffe"
+    r"trufi\w*|true?[ _-]?fisp\w*|fiesta\w*|b[ _-]?t?ff?e\w*|\*?tfi2d1\w*|balanced\w*|[bt]?ssfp\w*"
+    r"|true?[ _-]?ssfp\w*|trueffe|bal[ _-]?ffe"
 )
 MAPS = (
     r"[rt]2(\*|[ _-]?star)\w*|r2|[rt]2[ _-]?map\w*|t1[ _-]?map\w*|pdff\w*|fat[ _-]?fr\w*|fatfrac\w*|ff|molli\w*"
@@ -56,8 +59,9 @@ DIFFUSION_TEXT = r"\w*dwi\w*|\w*diff\w*|dwibs|dw|ep2d[ _-]?diff\w*|epi[ _-]?dwi|
 WATER = r"w(?![ _]*/)|water|wasser|eau|acqua|agua"
 FAT = r"f|fat|fett|graisse|vet|grasa|grasso|fat[ _-]?only"
 FAT_SUPPRESSED = (
-    r"fs|f[ _-]?s|fat[ _-]?(sat\w*|sup\w*)|fatsat|spair|spir|stir|spectral[ _-]?fat|wfs|fettsat\w*|fettsupp\w*|chemsat"
-    r"|vibe[ _-]?(fs|spair)|q[ _-]?fs|dixon[ _-]?w"
+    r"fs|f[ _-]?s|fat[ _-]?(sat\w*|sup\w*)|fatsat|spair|spir|stir|spectral[ _-]?fat|wfs|fettsat\w*|fettsupp\w*"
+    r"|chemsat|vibe[ _-]?(fs|spair)|q[ _-]?fs|dixon[ _-]?w|sat\w*[ _-](de[ _-](la[ _-])?)?(graisse|grasa|grasso)"
+    r"|sat[ _-]?fat|(vet|fett)(onder|unter|ges)\w*|supp?r\w*[ _-](de[ _-](la[ _-])?)?graisse"
 )
 FAT_KEPT = r"(no|non|not|w/?o|without|ohne|sans|zonder|senza|sin)[ _-]*(f[ _-]?s|fat[ _-]?(sat\w*|sup\w*)|fatsat)"
 IN_PHASE = (
@@ -79,7 +83,7 @@ AFTER_CONTRAST = (
     r"art|arterial\w*|arteriel\w*|arteriee\w*|hap|eap|lap|pvp?|portal\w*|port[ _-]?ven\w*|porto\w*|ven|venous\w*"
     r"|venos\w*|veineu\w*|veneus\w*|delay\w*|late|spat\w*|spaet\w*|tardi\w*|laat|differe\w*|equil\w*|eq|hbp"
     r"|hep[ _-]?bil\w*|hepato[ _-]?bil\w*|hb|post\w*|nach|apres|na|dopo|tras|gd|gad|c\+|ce|contrast\w*|kontrast\w*"
-    r"|primovist\w*|eovist\w*|gado\w*|dotarem|prohance|multihance|inj\w*|trans(ition)?\w*|\d+[ _-]?min\w*"
+    r"|primovist\w*|eovist\w*|gado\w*|dotarem|prohance|multihance|inj\w*|transition\w*|\d+[ _-]?min\w*"
     r"|ph(ase)?[ _-]?[1-9]"
 )
 DYNAMIC = r"dyn\w*|multi[ _-]?ph\w*|mph|perf\w*|twist\w*|disco\w*|4d[ _-]?\w*|tri[ _-]?ph\w*|km|dce|tricks|grasp"

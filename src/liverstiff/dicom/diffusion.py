@@ -31,7 +31,13 @@ B_VALUE_TAGS = (
     PrivateTag(0x2001, 0x03, "Philips Imaging DD 001", "FL"),
     PrivateTag(0x0065, 0x09, "Image Private Header", "FD"),
 )
-SIEMENS_DIRECTION = PrivateTag(0x0019, 0x0E, "SIEMENS MR HEADER", "FD")
+DIRECTION_TAGS = (
+    (PrivateTag(0x0019, 0x0E, "SIEMENS MR HEADER", "FD"),),
+    tuple(PrivateTag(0x0019, low, "GEMS_ACQU_01", "DS") for low in (0xBB, 0xBC, 0xBD)),
+    (PrivateTag(0x0065, 0x37, "Image Private Header", "FD"),),
+    tuple(PrivateTag(0x2005, low, "Philips MR Imaging DD 001", "FL") for low in (0xB0, 0xB1, 0xB2)),
+)
+"""Where a direction is stated: three numbers in one element, or one in each of three."""
 BLOCKS = range(0x10, 0x13)
 
 STANDARD_B = tag_of("DiffusionBValue")
@@ -39,9 +45,12 @@ STANDARD_DIRECTION = tag_of("DiffusionGradientOrientation")
 IMAGE_COMMENTS = tag_of("ImageComments")
 _GRADIENTS = tag_of("DiffusionGradientDirectionSequence")
 
+_GROUPS = (0x0019, 0x0043, 0x0065, 0x2001, 0x2005)
 PRIVATE_TAGS = frozenset(
-    tag.group << 16 | block << 8 | tag.element for tag in (*B_VALUE_TAGS, SIEMENS_DIRECTION) for block in BLOCKS
-) | frozenset(tag.group << 16 | block for tag in B_VALUE_TAGS for block in BLOCKS)
+    tag.group << 16 | block << 8 | tag.element
+    for tag in (*B_VALUE_TAGS, *(tag for tags in DIRECTION_TAGS for tag in tags))
+    for block in BLOCKS
+) | frozenset(group << 16 | block for group in _GROUPS for block in BLOCKS)
 """All private elements that may hold a b-value or a direction, with the creators of their blocks."""
 
 
@@ -63,8 +72,19 @@ def b_value(header: Elements, sequence_name: str) -> float | None:
 
 
 def direction(header: Elements) -> Direction | None:
-    """The diffusion direction in patient axes (LPS) of a single-frame header, where one is stated."""
-    return _vector(header.numbers(STANDARD_DIRECTION) or private_numbers(header, SIEMENS_DIRECTION))
+    """The diffusion direction of a single-frame header, where one is stated: what tells volumes of one b-value apart.
+
+    By (0018,9089) and for Siemens in patient axes (LPS); GE and UIH state it in axes of their own.
+    """
+    standard = _vector(header.numbers(STANDARD_DIRECTION))
+    if standard is not None:
+        return standard
+    for tags in DIRECTION_TAGS:
+        found = _vector(tuple(number for tag in tags for number in private_numbers(header, tag)))
+        if found is not None:
+            return found
+    comment = re.match(r"b=[\d.]+\(([-\d.]+),([-\d.]+),([-\d.]+)\)", header.text(IMAGE_COMMENTS))
+    return _vector(tuple(float(number) for number in comment.groups())) if comment else None
 
 
 def frame_diffusion(group: Elements) -> tuple[float | None, Direction | None]:

@@ -164,6 +164,7 @@ def _single(file: SourceFile, found: HeaderRead) -> Frame:
     """The one frame of a classic object."""
     data = found.elements
     header = _shared_header(data)
+    b = diffusion.b_value(data, header.sequence_name)
     return Frame(
         header=header,
         file=file,
@@ -180,8 +181,8 @@ def _single(file: SourceFile, found: HeaderRead) -> Frame:
         echo_time=data.number(_T["EchoTime"]),
         position=_vector(data, "ImagePositionPatient", 3),
         orientation=_vector(data, "ImageOrientationPatient", 6),
-        b_value=diffusion.b_value(data, header.sequence_name),
-        direction=diffusion.direction(data),
+        b_value=b,
+        direction=diffusion.direction(data) if b else None,
         moment=_moment(data),
         index=(),
         cut_short=_cut_short(found),

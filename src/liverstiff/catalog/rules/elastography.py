@@ -21,7 +21,7 @@ ELASTOGRAPHY_RULES = (
         Kind.MRE_MASKED,
         0.98,
         "the image type names the masked stiffness map",
-        tokens=("STGRYM", "STIFFNESS_MASKED", "MASKED_STIFFNESS", "ELASTOGRAM_MASKED", "STIFFNESS_MASK"),
+        tokens=("STGRYM", "MASKED", "STIFFNESS_MASK", "STIFFNESS_95", "STIFFNESS95"),
         flags=("no_phase",),
     ),
     source(
@@ -42,8 +42,7 @@ ELASTOGRAPHY_RULES = (
         Kind.MRE_WAVE,
         0.97,
         "the image type names wave images",
-        tokens=("WAVE", "WAVES", "WAVEIMAGE", "WAVE_IMAGE"),
-        not_text=STIFFNESS,
+        tokens=("WAVE", "WAVES", "WAVEIMAGE"),
     ),
     _stiffness_map(
         0.98,
@@ -66,6 +65,12 @@ ELASTOGRAPHY_RULES = (
         Kind.MRE_WAVE,
         0.9,
         "the text names wave images of elastography",
+        text=rf"({ELASTOGRAPHY})[^|]*[^a-z|]({WAVE})|({WAVE})[^|]*[^a-z|]({ELASTOGRAPHY})|waves?[ _-]?im\w*",
+    ),
+    never(
+        Kind.MRE_WAVE,
+        0.7,
+        "the text names wave images",
         text=WAVE,
         flags=("no_fat_suppressed",),
     ),

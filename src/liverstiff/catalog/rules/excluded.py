@@ -9,6 +9,12 @@ from liverstiff.records import Kind
 NEVER_A_SOURCE = (
     never(Kind.OTHER, 0.97, "a phase image", flags=("phase",)),
     never(Kind.LOCALIZER, 0.99, "the image type says localizer", tokens=("LOCALIZER", "SCOUT")),
+    never(
+        Kind.OTHER,
+        0.9,
+        "the image type says field map",
+        tokens=("B0MAP", "FIELDMAP", "FIELD MAP", "B0 MAP", "B1MAP"),
+    ),
     never(Kind.LOCALIZER, 0.9, "the text names a localizer", text=LOCALIZER, not_text=r"mrcp\w*"),
     never(Kind.LOCALIZER, 0.9, "the text names a calibration", text=CALIBRATION),
     never(Kind.OTHER, 0.9, "the text names the tracking of a bolus or of breathing", text=BOLUS),

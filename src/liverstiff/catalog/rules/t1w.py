@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from liverstiff.catalog.identify import source
-from liverstiff.catalog.words import FAT, FAT_KEPT, IN_PHASE, MOST_ECHOES, OPPOSED, SHORT_TE, WATER
+from liverstiff.catalog.words import FAT, FAT_KEPT, FAT_SUPPRESSED, IN_PHASE, MOST_ECHOES, OPPOSED, SHORT_TE, WATER
 from liverstiff.records import Kind, SeriesReason
 
 _t1w = partial(source, Kind.T1W, echo="gradient", te_ms=SHORT_TE)
@@ -40,7 +40,7 @@ T1 = (
         variant="fat",
         code=SeriesReason.NOT_A_SOURCE,
         text=FAT,
-        not_text=rf"{WATER}|{IN_PHASE}|{OPPOSED}|fat[ _-]?(sat\w*|sup\w*)|spair|spir|f[ _-]?s",
+        not_text=rf"{WATER}|{IN_PHASE}|{OPPOSED}|{FAT_SUPPRESSED}",
     ),
     _dixon(
         f"{_GRADIENT}: in phase by echo time",
