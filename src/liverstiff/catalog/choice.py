@@ -75,8 +75,9 @@ def _after_contrast(series: Identified) -> bool:
 
 
 def _dynamic(series: Identified) -> bool:
-    """Several volumes over time: all before and after the agent are in one series."""
-    return len(series.stack.volumes) > 1
+    """Several whole volumes over time: those before and after the agent are in one series."""
+    sizes = [len(volume.frames) for volume in series.stack.volumes]
+    return len(sizes) > 1 and len(set(sizes)) == 1
 
 
 def _second_of_a_dynamic(exam: list[Identified]) -> str | None:

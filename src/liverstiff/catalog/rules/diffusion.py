@@ -47,7 +47,14 @@ DIFFUSION = (
         rank=2,
         tokens=("TRACEW", "TRACE"),
         slices=(LEAST_SLICES, EVERY),
-        flags=("axial",),
+        flags=("b_stated", "axial"),
+    ),
+    never(
+        Kind.OTHER,
+        0.8,
+        "the image type says diffusion, but no b-value is stated",
+        code=SeriesReason.NO_B_VALUES,
+        tokens=("TRACEW", "TRACE", "DIFFUSION"),
     ),
     never(
         Kind.OTHER,
