@@ -11,7 +11,7 @@ import pytest
 from public_data import DATA, needs
 
 from liverstiff.convert import Converted, convert_series, convert_stack
-from liverstiff.dicom import read_frames, split_stacks
+from liverstiff.dicom import SourceFile, read_frames, split_stacks
 from liverstiff.errors import ExamExcluded
 
 EXPECTED = DATA / "checks" / "dicom_expected.json"
@@ -89,7 +89,7 @@ def test_series_equals_its_reference(tmp_path, folder, key, name, reference):
 
 def test_two_echoes_in_one_series_are_two_images(tmp_path):
     folder = "siemens_xa30_dwi/In/8_gre_field_mapping"
-    stacks = split_stacks(frame for path in files_of(folder) for frame in read_frames(path))
+    stacks = split_stacks(frame for path in files_of(folder) for frame in read_frames(SourceFile(str(path))))
     assert [stack.first.echo_time for stack in stacks] == [10.0, 12.46]
     for echo, stack in enumerate(stacks, start=1):
         done = convert_stack(stack, tmp_path / f"{echo}.nii.gz")
@@ -128,7 +128,7 @@ def test_an_overlay_is_no_second_image(tmp_path):
 
 def test_no_text_of_a_real_header_is_left(tmp_path):
     files = [path for path in files_of("mre_brain_raw/IRMRE_DICOM") if path.name.startswith("045")]
-    header = read_frames(files[0])[0].header
+    header = read_frames(SourceFile(str(files[0])))[0].header
     done = convert_series(files, tmp_path / "image.nii.gz")
     written = nib.load(done.path).header.binaryblock + (tmp_path / "image.json").read_bytes()
     for text in (header.patient_id, header.study_uid, header.study_date, *header.text.split("|")):

@@ -406,7 +406,7 @@ def test_random_bytes_never_crash_the_reader(tmp_path):
     content = bytearray(source.read_bytes())
     draw = random.Random(0)
     read = 0
-    for _ in range(400):
+    for _ in range(2000):
         damaged = bytearray(content)
         for _ in range(draw.randint(1, 8)):
             damaged[draw.randrange(132, len(damaged))] = draw.randrange(256)

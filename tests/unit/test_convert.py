@@ -18,7 +18,7 @@ from liverstiff.convert.nifti import RawImage, stack_volumes
 from liverstiff.convert.pixels import slice_of
 from liverstiff.convert.sidecar import whitelisted
 from liverstiff.convert.source import unpack
-from liverstiff.dicom import read_frames, split_stacks
+from liverstiff.dicom import SourceFile, read_frames, split_stacks
 from liverstiff.errors import ExamExcluded
 from liverstiff.records import read_status
 
@@ -107,7 +107,7 @@ def test_water_and_fat_in_one_series_are_converted_apart(tmp_path):
     files = [*parts["WATER"], *parts["FAT"]]
     with pytest.raises(ExamExcluded, match="holds 2 kinds of image"):
         convert_series(files, tmp_path / "out.nii.gz")
-    stacks = split_stacks(frame for path in files for frame in read_frames(path))
+    stacks = split_stacks(frame for path in files for frame in read_frames(SourceFile(str(path))))
     fat = next(stack for stack in stacks if "FAT" in stack.first.image_type)
     done = convert_stack(fat, tmp_path / "fat.nii.gz")
     assert np.array_equal(voxels(done.path)[..., 0], expected(3, 3)[..., 2])
@@ -177,7 +177,7 @@ def test_volumes_with_different_slopes_become_values():
 
 
 def test_a_slice_is_found_in_flipped_and_swapped_axes(tmp_path):
-    (stack,) = split_stacks(frame for path in write_series(tmp_path, slices=4) for frame in read_frames(path))
+    (stack,) = split_stacks(frame for path in write_series(tmp_path, slices=4) for frame in read_frames(SourceFile(str(path))))
     frame = stack.frames[2]
     axes = [(0, 1, 2), (1, 0, 2), (2, 1, 0)]
     for order in axes:

@@ -16,6 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from liverstiff import images
 from liverstiff.config import ElastographyConfig
+from liverstiff.dicom import SourceFile
 from liverstiff.elastography import elastography_shard
 from liverstiff.elastography.maps import read_map
 from liverstiff.records import Exam, ExamStatus, Reason, read_status, read_table, write_status
@@ -95,12 +96,13 @@ class Shard:
             path = self.folder / "dicom" / f"{len(self.rows)}.dcm"
             path.parent.mkdir(exist_ok=True)
             data.save_as(path, enforce_file_format=True)
-            self.rows.append([EXAM.exam, EXAM.patient, EXAM.site, "s1", kind, 0, "", path, 0])
+            self.rows.append([EXAM.exam, EXAM.patient, EXAM.site, "s1", kind, "", 0, "", path, "", 0])
         return self
 
     def read(self, **settings):
         """Run the stage; the exam's status and its measures."""
-        columns = ["exam", "patient", "site", "series", "kind", "volume", "b_value", "path", "frame"]
+        columns = ["exam", "patient", "site", "series", "kind", "variant", "volume", "b_value", "path", "member"]
+        columns.append("frame")
         pd.DataFrame(self.rows, columns=columns).to_csv(self.folder / "shard.csv", index=False)
         out = self.folder / "elastography"
         elastography_shard(
@@ -206,7 +208,7 @@ def test_philips_reads_the_real_world_value_and_not_the_rescale_slope(shard):
 def test_only_the_chosen_frames_are_read(tmp_path):
     stored = [everywhere(value) for value in (1, 2, 3, 4)]
     philips_enhanced(stored, 1.0, 7.0, "kPa").save_as(tmp_path / "a.dcm", enforce_file_format=True)
-    parts = read_map({tmp_path / "a.dcm": [2, 4]}, "map")
+    parts = read_map({SourceFile(str(tmp_path / "a.dcm")): [2, 4]}, "map")
     assert [part.values[0, 0] for part in parts] == [2, 4]
     assert [part.affine[2, 3] for part in parts] == [Z[1], Z[3]]
 
@@ -262,7 +264,7 @@ def test_two_slices_at_one_position_are_refused(shard):
 
 def test_a_damaged_file_costs_only_its_exam(shard):
     ge(shard, 2500)
-    Path(shard.rows[2][-2]).write_bytes(b"\0" * 300)
+    Path(shard.rows[2][-3]).write_bytes(b"\0" * 300)
     assert shard.read()[0].reason == Reason.UNREADABLE
 
 
@@ -293,7 +295,7 @@ def test_a_tilted_slice_lies_where_the_header_says(tmp_path):
     data.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]  # sagittal: columns to the back, rows to the feet
     data.PixelSpacing = [2, 3]  # 2 mm between rows, 3 mm between columns
     data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
-    part = read_map({tmp_path / "a.dcm": ()}, "map")[0]
+    part = read_map({SourceFile(str(tmp_path / "a.dcm")): ()}, "map")[0]
     np.testing.assert_allclose(part.points[4, 5], [-10, -20 - 15, 30 - 8])
     assert part.pixel_mm == (2, 3)
 
@@ -302,5 +304,5 @@ def test_values_outside_the_real_world_mapping_are_missing(tmp_path):
     stored = np.array([[5, 10], [20, 30]])
     data = dicom(stored, 0.0, RealWorldValueMappingSequence=mapping(0.5, "kPa", first=10, last=20, intercept=1))
     data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
-    part = read_map({tmp_path / "a.dcm": ()}, "map")[0]
+    part = read_map({SourceFile(str(tmp_path / "a.dcm")): ()}, "map")[0]
     np.testing.assert_array_equal(part.values, [[np.nan, 6.0], [11.0, np.nan]])

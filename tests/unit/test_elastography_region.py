@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from liverstiff.elastography.maps import MapSlice, nearest, on_slice, unit_in_text
+from liverstiff.dicom.values import MapSlice, unit_in_text
+from liverstiff.elastography.maps import nearest, on_slice
 from liverstiff.elastography.region import area_weighted_mean, confidence_fraction, decide_unit, erode, tissue_like
 from liverstiff.errors import ExamExcluded
 from liverstiff.records import Reason

@@ -40,9 +40,8 @@ def config(exams=1, **changes):
 
 
 def write(site, folder, settings):
-    simulate_site(
-        site=site, config=settings, tree=folder / "dicom", record=folder / "record.csv", truth=folder / "truth.csv"
-    )
+    tables = {name: folder / f"{name}.csv" for name in ("record", "truth", "truth_series")}
+    simulate_site(site=site, config=settings, tree=folder / "dicom", **tables)
     return folder
 
 

@@ -46,6 +46,9 @@ def test_record_units_by_hand():
     coded = record_row("coded", "77", "2023-01-31", values)
     assert coded["platelets_per_ul"] == "187000"
     assert coded["bilirubin"] == "<5"  # 0.25 mg/dL is 4.3 umol/L
+    french = record_row("french", "77", "2023-01-31", values)
+    assert (french["sexe"], french["diabete"], french["albumine_g_l"], french["IPP"]) == ("F", "oui", "41", "77")
+    assert french["bilirubine_umol_l"] == "4.3"
     assert record_row("english", "77", "2023-01-31", values)["TBIL_MG_DL"] == "0.25"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import warnings
 from dataclasses import dataclass, field
@@ -69,9 +70,10 @@ class Elements:
         """The first number of an element; None when there is none."""
         return next(iter(self.numbers(tag, vr)), None)
 
-    def integer(self, tag: int) -> int:
+    def integer(self, tag: int, vr: str = "") -> int:
         """The first number of an element as an integer; 0 when there is none."""
-        return int(self.number(tag) or 0)
+        number = self.number(tag, vr)
+        return int(number) if number is not None and math.isfinite(number) else 0
 
     def item(self, tag: int) -> Elements:
         """The first item of a sequence; one without elements when there is none."""

@@ -135,13 +135,8 @@ def frames_of(file: SourceFile, read: Read, size: int) -> list[Frame]:
         return [_single(file, found)]
     except NotDicom:
         raise Unused(FileReason.NOT_DICOM, "no DICOM file") from None
-    except (DamagedHeader, OverflowError, ValueError) as error:
-        raise Unused(FileReason.DAMAGED, f"its header is damaged: {_plain(error)}") from None
-
-
-def _plain(error: Exception) -> str:
-    """What is damaged; only our own words, since others quote the file."""
-    return str(error) if isinstance(error, DamagedHeader) else type(error).__name__
+    except DamagedHeader as error:
+        raise Unused(FileReason.DAMAGED, f"its header is damaged: {error}") from None
 
 
 _headers: dict[tuple, Header] = {}
@@ -270,7 +265,7 @@ def _moment(data: Elements) -> Vector:
 
 def _component(data: Elements) -> str:
     """``PHASE`` by (0008,9208), GE's (0043,102F) = 1 or Philips' (2005,1011) = P, so the others; magnitude is empty."""
-    ge = {1: "PHASE", 2: "REAL", 3: "IMAGINARY"}.get(int(data.number(GE_IMAGE_PART, "SS") or 0), "")
+    ge = {1: "PHASE", 2: "REAL", 3: "IMAGINARY"}.get(data.integer(GE_IMAGE_PART, "SS"), "")
     philips = {"P": "PHASE", "R": "REAL", "I": "IMAGINARY"}.get(data.text(PHILIPS_IMAGE_PART), "")
     part = data.text(_T["ComplexImageComponent"])
     return ge or philips or (part if part in ("PHASE", "REAL", "IMAGINARY", "MIXED") else "")

@@ -137,6 +137,5 @@ def _tiles(data: Elements) -> int:
     kinds = data.texts(_T["ImageType"])
     for token, tag in (("MOSAIC", MOSAIC_SLICES), ("VFRAME", UIH_SLICES)):
         if token in kinds:
-            numbers = data.numbers(tag.group << 16 | 0x1000 | tag.element, tag.vr)
-            return int(numbers[0]) if numbers else 1
+            return max(1, data.integer(tag.group << 16 | 0x1000 | tag.element, tag.vr))
     return 1

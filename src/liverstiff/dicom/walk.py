@@ -12,7 +12,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from pydicom import dcmread
+from pydicom import dcmread, dcmwrite
 from pydicom.charset import convert_encodings
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -100,8 +100,9 @@ def _rewritten(start: bytes, read: Read, size: int) -> tuple[Read, int]:
             data.ensure_file_meta()
             data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
             data.PixelData, data["PixelData"].VR = b"", "OW"  # there may be pixels; how many is not known
+            data.preamble = bytes(128)
             target = io.BytesIO()
-            data.save_as(target, enforce_file_format=True)
+            dcmwrite(target, data, implicit_vr=False, little_endian=True, force_encoding=True)
     except NotDicom:
         raise
     except Exception as error:  # pydicom raises whatever a damaged file leads it to

@@ -1,25 +1,34 @@
-"""What each vendor calls its series, and how it states physics and units.
-
-Routine sequences follow exported files. No elastography object was at hand: its texts and units are assumptions, chosen
-to differ. GE stores Pa as plain integers and a second map that is 0 where it is not confident (no confidence map);
-Siemens stores Pa with a rescale slope per slice, confidence in per mille; Philips states kPa by a real-world value
-mapping while its rescale slope means nothing, confidence in percent.
-"""
+"""Whose DICOM it is: scanners, protocols, and how each vendor states b-values and units."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
-from pydicom.dataset import Dataset
-
-from liverstiff.simulate.dicom import Private
+from liverstiff.simulate.dicom import Dimension, Objects, Private
 from liverstiff.simulate.population import Vendor
 from liverstiff.simulate.scan import Protocol
 
-Dialect = Literal["ge", "siemens", "philips", "philips-enhanced"]
+Dialect = Literal["ge", "siemens", "siemens-xa", "philips", "philips-enhanced", "canon", "canon-enhanced", "uih"]
+ALL: tuple[Dialect, ...] = get_args(Dialect)
 
-VENDORS: dict[str, Vendor] = {"ge": "GE", "siemens": "Siemens", "philips": "Philips", "philips-enhanced": "Philips"}
+VENDORS: dict[Dialect, Vendor] = {
+    "ge": "GE",
+    "siemens": "Siemens",
+    "siemens-xa": "Siemens",
+    "philips": "Philips",
+    "philips-enhanced": "Philips",
+    "canon": "Canon",
+    "canon-enhanced": "Canon",
+    "uih": "UIH",
+}
+
+ENHANCED: dict[Dialect, tuple[Objects, tuple[Dimension, ...]]] = {
+    "siemens-xa": ("volume", ("stack", "place", "time")),
+    "philips-enhanced": ("series", ("stack", "place", "b")),
+    "canon-enhanced": ("series", ("time", "echo", "stack", "place")),
+}
+"""How enhanced objects are cut and indexed."""
 
 PROTOCOLS: dict[tuple[Vendor, float], Protocol] = {
     ("GE", 1.5): Protocol((0, 50, 400, 800), t1_te=1.6, t1_tr=4.6, t2_te=86, scale=8000),
@@ -30,147 +39,176 @@ PROTOCOLS: dict[tuple[Vendor, float], Protocol] = {
     ("Philips", 3.0): Protocol(
         (0, 50, 400, 800), t1_te=1.2, t1_tr=3.9, t2_te=78, scale=3500, epi_mm=3.5, dwi_slice_major=True
     ),
+    ("Canon", 1.5): Protocol((0, 100, 800), t1_te=2.0, t1_tr=5.3, t2_te=88, scale=3000),
+    ("Canon", 3.0): Protocol((0, 50, 500, 1000), t1_te=1.4, t1_tr=4.5, t2_te=80, scale=3000, epi_mm=3.5),
+    ("UIH", 1.5): Protocol((1.25, 50.3, 799.6), t1_te=1.8, t1_tr=4.7, t2_te=89, scale=3000),
+    ("UIH", 3.0): Protocol((1.25, 50.3, 399.75, 799.6), t1_te=1.3, t1_tr=4.0, t2_te=83, scale=3000, epi_mm=3.5),
 }
 
 
 @dataclass(frozen=True)
-class SeriesText:
-    """How one vendor writes one kind of series."""
+class Scanner:
+    """A scanner and how it is set."""
 
-    description: str
-    image_type: tuple[str, ...]
-    sequence: tuple[str, ...]
-    """ScanningSequence."""
-    variant: tuple[str, ...] = ("SK",)
-    options: tuple[str, ...] = ()
-    acquisition: str = "2D"
-    echo_train: int = 1
-    extra: dict[str, Any] = field(default_factory=dict)
-    """More attributes by keyword."""
+    dialect: Dialect
+    field_t: float
+
+    @property
+    def vendor(self) -> Vendor:
+        """The vendor."""
+        return VENDORS[self.dialect]
+
+    @property
+    def protocol(self) -> Protocol:
+        """Sequence parameters."""
+        return PROTOCOLS[self.vendor, self.field_t]
+
+    @property
+    def top(self) -> int:
+        """Largest stored value."""
+        return 32767 if self.vendor == "GE" else 4095
 
 
-_O, _D = ("ORIGINAL", "PRIMARY"), ("DERIVED", "PRIMARY")
+def _scanner(manufacturer: str, model: str, software: str) -> dict[str, str]:
+    """Attributes of a scanner."""
+    return {"Manufacturer": manufacturer, "ManufacturerModelName": model, "SoftwareVersions": software}
 
 
-def _gradient_echo_3d(description: str, image_type: tuple[str, ...], **extra: str) -> SeriesText:
-    """A fat-suppressed spoiled gradient echo in three dimensions."""
-    return SeriesText(description, image_type, ("GR",), ("SP",), ("FS",), "3D", extra=extra)
-
-
-SERIES: dict[Vendor, dict[str, SeriesText]] = {
-    "GE": {
-        "localizer": SeriesText("3-PL LOC SSFSE", (*_O, "OTHER"), ("SE",), options=("FAST_GEMS",)),
-        "t2w": SeriesText("AX T2 FRFSE FS RTr", (*_O, "OTHER"), ("SE",), ("SK",), ("FAST_GEMS", "FS"), echo_train=16),
-        "dwi": SeriesText("AX DWI 4b RTr", (*_O, "OTHER"), ("EP", "SE"), ("NONE",), ("EPI_GEMS", "PFF", "FS")),
-        "mre_magnitude": SeriesText("MR Touch 60Hz", (*_O, "OTHER"), ("GR",), ("SP",)),
-        "mre_stiffness": SeriesText("Elastogram STGRY", (*_D, "OTHER", "STGRY"), ("GR",), ("SP",)),
-        "mre_masked": SeriesText("Elastogram STGRYM", (*_D, "OTHER", "STGRYM"), ("GR",), ("SP",)),
-        "t1w": _gradient_echo_3d("WATER: AX LAVA-Flex", (*_D, "DIXON", "WATER")),
-        "t1w_post": _gradient_echo_3d("WATER: AX LAVA-Flex +C PV", (*_D, "DIXON", "WATER")),
-        "subtraction": _gradient_echo_3d("SUB: AX LAVA-Flex PV", ("DERIVED", "SECONDARY", "SUBTRACT")),
-    },
-    "Siemens": {
-        "localizer": SeriesText("localizer_haste_bh", (*_O, "M", "ND", "NORM"), ("SE",), ("SK", "SP"), ("PFP",)),
-        "t2w": SeriesText(
-            "t2_tse_fs_tra_trig",
-            (*_O, "M", "ND", "NORM"),
-            ("SE",),
-            ("SK", "SP"),
-            ("FS",),
-            "2D",
-            17,
-            {"SequenceName": "*tse2d1_17"},
-        ),
-        "dwi": SeriesText(
-            "ep2d_diff_tra_trig_TRACEW",
-            (*_D, "DIFFUSION", "TRACEW", "ND", "NORM"),
-            ("EP",),
-            ("SK", "SP"),
-            ("FS", "PFP"),
-            "2D",
-            52,
-        ),
-        "adc": SeriesText(
-            "ep2d_diff_tra_trig_ADC", (*_D, "DIFFUSION", "ADC", "ND", "NORM"), ("EP",), ("SK", "SP"), ("FS", "PFP")
-        ),
-        "mre_magnitude": SeriesText(
-            "gre_mre_tra_60Hz_Mag", (*_O, "M", "ND"), ("GR",), ("SP",), extra={"SequenceName": "*fl2d1"}
-        ),
-        "mre_stiffness": SeriesText("gre_mre_tra_60Hz_Stiffness", (*_D, "MRE", "STIFFNESS"), ("GR",), ("SP",)),
-        "mre_confidence": SeriesText("gre_mre_tra_60Hz_ConfMap", (*_D, "MRE", "CONFIDENCE"), ("GR",), ("SP",)),
-        "t1w": _gradient_echo_3d("t1_vibe_fs_tra_bh", (*_O, "M", "ND", "NORM"), SequenceName="*fl3d1"),
-        "t1w_post": _gradient_echo_3d("t1_vibe_fs_tra_bh_pv", (*_O, "M", "ND", "NORM"), SequenceName="*fl3d1"),
-        "subtraction": _gradient_echo_3d("t1_vibe_fs_tra_bh_SUB", (*_D, "M", "ND", "NORM", "SUB")),
-    },
-    "Philips": {
-        "localizer": SeriesText("Survey_BH", (*_O, "M_SE", "M", "SE"), ("SE",)),
-        "t2w": SeriesText("T2W_TSE_SPAIR_RT", (*_O, "M_SE", "M", "SE"), ("SE",), ("SK",), ("FS",), "2D", 20),
-        "dwi": SeriesText("DWI_RT", (*_O, "M_SE", "M", "SE"), ("SE",), ("SK",), ("PFP", "FS"), "2D", 37),
-        "adc": SeriesText(
-            "dADC_RT", ("DERIVED", "PRIMARY", "ADC", "ADC", "SE"), ("SE",), ("SK",), ("PFP", "FS"), "2D", 37
-        ),
-        "mre_magnitude": SeriesText("MRE_60Hz", (*_O, "M_FFE", "M", "FFE"), ("GR",), ("SK",)),
-        "mre_stiffness": SeriesText("MRE_Stiffness", (*_D, "STIFFNESS", "M", "FFE"), ("GR",), ("SK",)),
-        "mre_confidence": SeriesText("MRE_Confidence", (*_D, "CONFIDENCE", "M", "FFE"), ("GR",), ("SK",)),
-        "t1w": _gradient_echo_3d("eTHRIVE_SPAIR_BH", (*_O, "M_FFE", "M", "FFE"), ContrastBolusAgent=""),
-        "t1w_post": _gradient_echo_3d("eTHRIVE_SPAIR_BH_PV", (*_O, "M_FFE", "M", "FFE")),
-        "subtraction": _gradient_echo_3d("SUB_eTHRIVE_PV", (*_D, "SUBTRACTION", "M", "FFE")),
-    },
-}
-
-EQUIPMENT: dict[tuple[Vendor, float], dict[str, Any]] = {
-    ("GE", 1.5): {
-        "Manufacturer": "GE MEDICAL SYSTEMS",
-        "ManufacturerModelName": "Optima MR450w",
-        "SoftwareVersions": "DV26.0_R03",
-    },
-    ("GE", 3.0): {
-        "Manufacturer": "GE MEDICAL SYSTEMS",
-        "ManufacturerModelName": "DISCOVERY MR750w",
-        "SoftwareVersions": "DV29.1",
-    },
-    ("Siemens", 1.5): {"Manufacturer": "SIEMENS", "ManufacturerModelName": "Aera", "SoftwareVersions": "syngo MR E11"},
-    ("Siemens", 3.0): {"Manufacturer": "SIEMENS", "ManufacturerModelName": "Skyra", "SoftwareVersions": "syngo MR E11"},
-    ("Philips", 1.5): {
-        "Manufacturer": "Philips Medical Systems",
-        "ManufacturerModelName": "Ingenia",
-        "SoftwareVersions": "5.6.1",
-    },
-    ("Philips", 3.0): {
-        "Manufacturer": "Philips Medical Systems",
-        "ManufacturerModelName": "Ingenia Elition X",
-        "SoftwareVersions": "5.7.1",
-    },
+_EQUIPMENT: dict[tuple[str, float], dict[str, str]] = {
+    ("GE", 1.5): _scanner("GE MEDICAL SYSTEMS", "Optima MR450w", "DV26.0_R03"),
+    ("GE", 3.0): _scanner("GE MEDICAL SYSTEMS", "DISCOVERY MR750w", "DV29.1"),
+    ("Siemens", 1.5): _scanner("SIEMENS", "Aera", "syngo MR E11"),
+    ("Siemens", 3.0): _scanner("SIEMENS", "Skyra", "syngo MR E11"),
+    ("siemens-xa", 1.5): _scanner("Siemens Healthineers", "MAGNETOM Sola", "syngo MR XA30"),
+    ("siemens-xa", 3.0): _scanner("Siemens Healthineers", "MAGNETOM Vida", "syngo MR XA60"),
+    ("Philips", 1.5): _scanner("Philips Medical Systems", "Ingenia", "5.6.1"),
+    ("Philips", 3.0): _scanner("Philips Medical Systems", "Ingenia Elition X", "5.7.1"),
+    ("Canon", 1.5): _scanner("CANON_MEC", "Vantage Orian", "V6.0"),
+    ("Canon", 3.0): _scanner("CANON_MEC", "Vantage Galan 3T", "V7.0"),
+    ("UIH", 1.5): _scanner("UIH", "uMR 570", "V9.0"),
+    ("UIH", 3.0): _scanner("UIH", "uMR 790", "V9.0"),
 }
 
 
-def b_value_elements(vendor: Vendor, b: int, ge_offset: bool) -> tuple[dict[str, Any], tuple[Private, ...]]:
-    """How a classic trace image states its b-value: standard attributes, private elements.
+def equipment(dialect: Dialect, field_t: float) -> dict[str, str]:
+    """Manufacturer, model and software of a dialect's scanner."""
+    own = (dialect, field_t)
+    return _EQUIPMENT[own] if own in _EQUIPMENT else _EQUIPMENT[VENDORS[dialect], field_t]
+
+
+Direction = tuple[float, float, float]
+Elements = tuple[dict[str, Any], tuple[Private, ...]]
+"""Standard attributes, private elements."""
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """The diffusion weighting of an image."""
+
+    b: float
+    """s/mm2."""
+    direction: Direction | None = None
+    """Of the gradient; none in trace images."""
+    number: int = 1
+    """Of the direction, from 1."""
+
+    @property
+    def directed(self) -> bool:
+        """Weighted along one direction."""
+        return self.direction is not None and self.b > 5
+
+
+def b_value(dialect: Dialect, weighting: Weighting, enhanced: bool, offset: int, combined: str) -> Elements:
+    """How an image of a dialect states its b-value.
 
     Args:
-        vendor: whose way.
-        b: s/mm2.
-        ge_offset: GE adds 1,000,000,000 on multi-b exams.
+        dialect: whose way.
+        weighting: what to state.
+        enhanced: in a frame's functional groups.
+        offset: what GE adds to b: 1,000,000,000 on multi-b exams.
+        combined: GE's (0019,10E0), number of directions; 0 in a trace series.
     """
-    if vendor == "GE":
-        stated = b + 1_000_000_000 if ge_offset else b
-        return {}, (
-            (0x0019, "GEMS_ACQU_01", 0xE0, "DS", "0"),
-            (0x0043, "GEMS_PARM_01", 0x30, "SS", 14 if b == 0 else 16),
-            (0x0043, "GEMS_PARM_01", 0x39, "IS", [stated, 8, 0, 0]),
-        )
-    if vendor == "Siemens":
-        return {"SequenceName": f"*ep_b{b}t" if b else "*ep_b0"}, ((0x0019, "SIEMENS MR HEADER", 0x0C, "IS", b),)
-    return {"DiffusionBValue": float(b)}, ((0x2001, "Philips Imaging DD 001", 0x03, "FL", float(b)),)
+    if enhanced:
+        return _functional_group(dialect, weighting), ()
+    if VENDORS[dialect] == "GE":
+        return {}, _ge(weighting, offset, combined)
+    return _CLASSIC[VENDORS[dialect]](weighting)
 
 
-def kpa_mapping(slope: float, top: int) -> list[Dataset]:
+def _functional_group(dialect: Dialect, weighting: Weighting) -> dict[str, Any]:
+    """What goes into the diffusion group of an enhanced frame; Siemens calls b = 0 isotropic."""
+    attributes: dict[str, Any] = {"DiffusionBValue": float(weighting.b)}
+    if weighting.direction is not None and weighting.directed:
+        attributes["DiffusionGradientOrientation"] = list(weighting.direction)
+        way = "BMATRIX" if dialect == "siemens-xa" else "DIRECTIONAL"
+    else:
+        way = "ISOTROPIC" if weighting.b or dialect == "siemens-xa" else "NONE"
+    return attributes | {"DiffusionDirectionality": way}
+
+
+def _ge(weighting: Weighting, offset: int, combined: str) -> tuple[Private, ...]:
+    """Number of directions, gradient, kind of weighting, b."""
+    kind = 14 if weighting.b == 0 else 2 + weighting.number if weighting.directed else 16
+    gradient = weighting.direction if weighting.direction is not None and weighting.directed else ()
+    return (
+        (0x0019, "GEMS_ACQU_01", 0xE0, "DS", combined),
+        *((0x0019, "GEMS_ACQU_01", 0xBB + k, "DS", str(v)) for k, v in enumerate(gradient)),
+        (0x0043, "GEMS_PARM_01", 0x30, "SS", kind),
+        (0x0043, "GEMS_PARM_01", 0x39, "IS", [int(weighting.b) + offset, 8, 0, 0]),
+    )
+
+
+def _siemens(weighting: Weighting) -> Elements:
+    """SequenceName and private elements, without a CSA header."""
+    b = weighting.b
+    private: list[Private] = [(0x0019, "SIEMENS MR HEADER", 0x0C, "IS", int(weighting.b))]
+    if weighting.direction is None or not weighting.directed:
+        return {"SequenceName": f"*ep_b{b:g}t" if b else "*ep_b0"}, tuple(private)
+    private.append((0x0019, "SIEMENS MR HEADER", 0x0D, "CS", "DIRECTIONAL"))
+    private.append((0x0019, "SIEMENS MR HEADER", 0x0E, "FD", list(weighting.direction)))
+    return {"SequenceName": f"*ep_b{b:g}#{weighting.number}"}, tuple(private)
+
+
+def _philips(weighting: Weighting) -> Elements:
+    """Standard and private b, private direction."""
+    attributes: dict[str, Any] = {"DiffusionBValue": float(weighting.b)}
+    private: list[Private] = [(0x2001, "Philips Imaging DD 001", 0x03, "FL", float(weighting.b))]
+    if weighting.direction is not None and weighting.directed:
+        attributes["DiffusionGradientOrientation"] = list(weighting.direction)
+        private.append((0x2001, "Philips Imaging DD 001", 0x04, "CS", "MPS"[weighting.number - 1]))
+    return attributes, tuple(private)
+
+
+def _canon(weighting: Weighting) -> Elements:
+    """Standard b, and a comment."""
+    comment = f"b={weighting.b:g}"
+    if weighting.direction is not None and weighting.directed:
+        comment += "({:.3f},{:.3f},{:.3f})".format(*weighting.direction)
+    return {"DiffusionBValue": float(weighting.b), "ImageComments": comment}, ()
+
+
+def _uih(weighting: Weighting) -> Elements:
+    """Private b, not rounded."""
+    private: list[Private] = [(0x0065, "Image Private Header", 0x09, "FD", float(weighting.b))]
+    if weighting.direction is not None and weighting.directed:
+        private.append((0x0065, "Image Private Header", 0x37, "FD", list(weighting.direction)))
+    return {}, tuple(private)
+
+
+_CLASSIC = {"Siemens": _siemens, "Philips": _philips, "Canon": _canon, "UIH": _uih}
+
+
+def kpa_mapping(slope: float, top: int) -> list[dict[str, Any]]:
     """A real-world value mapping of stored integers to kPa (UCUM)."""
-    unit, mapping = Dataset(), Dataset()
-    unit.CodeValue, unit.CodingSchemeDesignator, unit.CodeMeaning = "kPa", "UCUM", "kilopascal"
-    mapping.LUTExplanation, mapping.LUTLabel = "Shear stiffness", "STIFFNESS"
-    mapping.MeasurementUnitsCodeSequence = [unit]
-    mapping.add_new("RealWorldValueFirstValueMapped", "US", 0)
-    mapping.add_new("RealWorldValueLastValueMapped", "US", top)
-    mapping.RealWorldValueIntercept, mapping.RealWorldValueSlope = 0.0, slope
-    return [mapping]
+    unit = {"CodeValue": "kPa", "CodingSchemeDesignator": "UCUM", "CodeMeaning": "kilopascal"}
+    return [
+        {
+            "LUTExplanation": "Shear stiffness",
+            "LUTLabel": "STIFFNESS",
+            "MeasurementUnitsCodeSequence": [unit],
+            "RealWorldValueFirstValueMapped": 0,
+            "RealWorldValueLastValueMapped": top,
+            "RealWorldValueIntercept": 0.0,
+            "RealWorldValueSlope": slope,
+        }
+    ]

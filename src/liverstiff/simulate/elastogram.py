@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -15,7 +15,7 @@ from liverstiff.simulate.signal import Grid
 FAILURES = ("no_confident_pixel", "area_too_small")
 """What can go wrong: iron or no vibration, or a liver that is hardly reached."""
 
-_SLICE = ((96, 80, 1), (4.0, 4.0, 10.0))
+_SLICE = Grid((96, 80, 1), (4.0, 4.0, 10.0))
 _KPA = {
     "liver": 2.0,
     "spleen": 5.5,
@@ -43,9 +43,10 @@ class Elastogram:
     """Share, 0 to 1."""
 
 
-def slice_grids(spread_mm: float = 0.0) -> tuple[Grid, ...]:
+def slice_grids(spread_mm: float = 0.0, slice_grid: Grid = _SLICE) -> tuple[Grid, ...]:
     """Four slices around the middle of the liver, 10 mm apart; ``spread_mm`` moves the outer ones away."""
-    return tuple(Grid(*_SLICE, centre_z=z) for z in (-15.0 - spread_mm, -5.0, 5.0, 15.0 + spread_mm))
+    heights = (-15.0 - spread_mm, -5.0, 5.0, 15.0 + spread_mm)
+    return tuple(replace(slice_grid, centre_z=z) for z in heights)
 
 
 def acquire_elastogram(

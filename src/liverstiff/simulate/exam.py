@@ -1,208 +1,241 @@
-"""The series of one exam: arrays of a scan in a vendor's words, units and order."""
+"""The series of one exam: its plan carried out with images, in a vendor's words, units and order."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from liverstiff.simulate import dialects, signal
-from liverstiff.simulate.anatomy import Anatomy
-from liverstiff.simulate.dicom import Frame, Series, as_stored, axial_frames
-from liverstiff.simulate.elastogram import Elastogram
-from liverstiff.simulate.population import Vendor
-from liverstiff.simulate.scan import DWI_GRID, T1W_GRID, T2W_GRID, Protocol, Scan, scanner_adc
-from liverstiff.simulate.shapes import ORIGIN_MM, SHAPE, STEP_MM
+from liverstiff.simulate import dialects, pulses
+from liverstiff.simulate.contents import Images
+from liverstiff.simulate.dialects import Scanner, Weighting
+from liverstiff.simulate.dicom import (
+    AXIAL,
+    CORONAL,
+    SECONDARY_CAPTURE,
+    Frame,
+    Part,
+    Private,
+    Series,
+    as_stored,
+    axial_frames,
+    coronal_frames,
+)
+from liverstiff.simulate.elastography import elastogram_frames
+from liverstiff.simulate.plan import DIXON, Plan, Step
+from liverstiff.simulate.wording import Wording
 
-PHILIPS_KPA_SLOPE, PHILIPS_RESCALE = 0.005, 2.0
-"""kPa per stored unit by the real-world value mapping, and the meaningless rescale slope beside it."""
-
-
-@dataclass(frozen=True)
-class Scanner:
-    """A scanner and how it is set."""
-
-    dialect: dialects.Dialect
-    field_t: float
-
-    @property
-    def vendor(self) -> Vendor:
-        """The vendor."""
-        return dialects.VENDORS[self.dialect]
-
-    @property
-    def protocol(self) -> Protocol:
-        """Sequence parameters."""
-        return dialects.PROTOCOLS[self.vendor, self.field_t]
-
-    @property
-    def top(self) -> int:
-        """Largest stored value."""
-        return 32767 if self.vendor == "GE" else 4095
+DIRECTIONS = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+SYNTHETIC_B = 1500.0
+"""s/mm2 of the images that a scanner extrapolates."""
+_GE_OFFSET = 1_000_000_000
+_MEASURED = ("", "trace", "directions", "magnitude", "phase", *DIXON)
+_CONTRASTS = {"DWI": "DIFFUSION", "ADC": "DIFFUSION", "T1w": "T1", "T1w_post": "T1", "T2w": "T2"}
 
 
 @dataclass(frozen=True)
-class Acquired:
-    """What an exam consists of before a vendor writes it down."""
+class Exam:
+    """What all series of one exam share."""
 
-    anatomy: Anatomy
-    patient: Mapping[str, float]
-    scan: Scan
-    mre: Elastogram
-    absent: str
-    """``T2w``, ``DWI`` or empty: the sequence that was not acquired."""
+    scanner: Scanner
+    images: Images
+    plan: Plan
+    wording: Wording
     ge_offset: bool
-    """The exam's b-values carry GE's 1,000,000,000."""
+    """The b-values carry GE's 1,000,000,000."""
 
+    def series(self) -> Iterator[Series]:
+        """All series in the order of acquisition."""
+        number = 0
+        for step in self.plan.steps:
+            for roles in [step.roles] if step.together else [(role,) for role in step.roles]:
+                number += 1
+                build = self._capture if self._captured(step, roles) else self._series
+                yield build(step, roles, number)
 
-def exam_series(scanner: Scanner, exam: Acquired) -> list[Series]:
-    """All series of an exam in the order of acquisition, as the scanner's vendor writes them."""
-    top, vendor, scan = scanner.top, scanner.vendor, exam.scan
-    found = {"localizer": localizer_frames(exam.anatomy, exam.patient, scanner)}
-    if exam.absent != "T2w":
-        found["t2w"] = axial_frames(as_stored(scan.t2w, top), T2W_GRID)
-    if exam.absent != "DWI":
-        found["dwi"] = trace_frames(scanner, scan.dwi, exam.ge_offset)
-        if "adc" in dialects.SERIES[vendor]:
-            found["adc"] = axial_frames(as_stored(scanner_adc(scan.dwi, scanner.protocol.b_values), top), DWI_GRID)
-    found |= elastogram_frames(vendor, exam.mre)
-    found["t1w"] = axial_frames(as_stored(scan.t1w, top), T1W_GRID)
-    found["t1w_post"] = axial_frames(as_stored(scan.t1w_post, top), T1W_GRID)
-    found["subtraction"] = axial_frames(as_stored(scan.t1w_post - scan.t1w, top), T1W_GRID)
-    return [_series(scanner, kind, number, frames) for number, (kind, frames) in enumerate(found.items(), start=1)]
+    def _captured(self, step: Step, roles: tuple[str, ...]) -> bool:
+        """Whether a result is a secondary capture."""
+        colours = roles == ("colour",) and (self.plan.captured_colours or self._enhanced(step))
+        return step.name == "capture" or colours
 
+    def _enhanced(self, step: Step) -> bool:
+        """Whether a step is written as multi-frame objects."""
+        written = self.plan.all_enhanced or step.roles[0] in ("trace", "directions")
+        return self.scanner.dialect in dialects.ENHANCED and written
 
-_SPACING = {"t2w": T2W_GRID.spacing, "dwi": DWI_GRID.spacing, "adc": DWI_GRID.spacing, "localizer": (*STEP_MM[:2], 8.0)}
-_SPACING |= dict.fromkeys(("t1w", "t1w_post", "subtraction"), T1W_GRID.spacing)
+    def _series(self, step: Step, roles: tuple[str, ...], number: int) -> Series:
+        """An MR series of one role or several."""
+        attributes = self._texts(step, "" if len(roles) > 1 else roles[0])
+        attributes |= pulses.pulse_attributes(self.scanner.vendor, step.pulse) | self._timing(step) | self._slab(step)
+        attributes |= {"EchoNumbers": 1, "AcquisitionNumber": 1, "InPlanePhaseEncodingDirection": "COL"}
+        attributes |= {"NumberOfAverages": 1} | self._agent(step)
+        if self.scanner.vendor == "Siemens" and roles[0] not in _MEASURED:
+            attributes.pop("SequenceName", None)
+            attributes["EchoTrainLength"] = 1  # results carry no SequenceName
+        series = Series(number, tuple(self._part(step, r) for r in roles), self._spacing(step), attributes)
+        series = replace(series, orientation=AXIAL if step.plane == "axial" else CORONAL)
+        series = replace(series, interleaved=self.plan.interleaved and step.together and step.name != "mre")
+        return self._as_enhanced(series, step) if self._enhanced(step) else series
 
+    def _as_enhanced(self, series: Series, step: Step) -> Series:
+        """A series as multi-frame objects."""
+        objects, dimensions = dialects.ENHANCED[self.scanner.dialect]
+        if "b" in dimensions and step.name != "dwi":
+            dimensions = ("stack", "place", "time")
+        contrast = _CONTRASTS.get(step.kind, "UNKNOWN")
+        stated = pulses.enhanced_attributes(self.scanner.vendor, step.pulse, contrast)
+        attributes = {key: value for key, value in series.attributes.items() if key not in self._left_out()}
+        if not self.plan.all_enhanced:
+            stated = {k: stated[k] for k in ("PulseSequenceName", "EchoPlanarPulseSequence", "AcquisitionContrast")}
+        return replace(series, attributes=attributes | stated, objects=objects, dimensions=dimensions)
 
-def _series(scanner: Scanner, kind: str, number: int, frames: list[Frame]) -> Series:
-    """Frames with the attributes that the vendor gives that kind of series."""
-    text = dialects.SERIES[scanner.vendor][kind]
-    x_mm, y_mm, z_mm = _SPACING.get(kind, (4.0, 4.0, 10.0))
-    attributes: dict[str, Any] = {
-        "SeriesDescription": text.description,
-        "ProtocolName": text.description,
-        "ImageType": list(text.image_type),
-        "ScanningSequence": list(text.sequence),
-        "SequenceVariant": list(text.variant),
-        "ScanOptions": list(text.options),
-        "MRAcquisitionType": text.acquisition,
-        "EchoTrainLength": text.echo_train,
-        "EchoNumbers": 1,
-        "SliceThickness": z_mm,
-        "SpacingBetweenSlices": z_mm,
-        "AcquisitionNumber": 1,
-        "InPlanePhaseEncodingDirection": "COL",
-        "NumberOfAverages": 1,
-    }
-    attributes |= _timing(scanner.protocol, kind) | text.extra
-    if kind in ("t1w_post", "subtraction"):
-        attributes |= {"ContrastBolusAgent": "Gadobutrol", "ContrastBolusVolume": 7.5, "ContrastBolusRoute": "IV"}
-    enhanced = kind == "dwi" and scanner.dialect == "philips-enhanced"
-    if enhanced:
-        attributes |= {
-            "PulseSequenceName": "SE_EPI",
-            "EchoPlanarPulseSequence": "YES",
-            "AcquisitionContrast": "DIFFUSION",
+    def _left_out(self) -> tuple[str, ...]:
+        """What classic images state and enhanced objects of the scanner do not."""
+        return ("SequenceName", "SpacingBetweenSlices") if self.scanner.vendor == "Canon" else ("SequenceName",)
+
+    def _texts(self, step: Step, role: str) -> dict[str, Any]:
+        """Description and protocol."""
+        description = self.wording.description(step.name, role, step.phase, self.plan.agent is not None)
+        return {
+            "SeriesDescription": description,
+            "ProtocolName": self.wording.protocol_name(step.name, description),
         }
-        attributes |= {"ImageType": ["ORIGINAL", "PRIMARY", "DIFFUSION", "NONE"]}
-    return Series(number, frames, (y_mm, x_mm), attributes, enhanced=enhanced)
+
+    def _timing(self, step: Step) -> dict[str, float]:
+        """TR, TE, flip angle."""
+        tr, te, flip = pulses.timing(self.scanner.protocol, step.pulse)
+        return {"RepetitionTime": tr, "EchoTime": te, "FlipAngle": flip}
+
+    def _slab(self, step: Step) -> dict[str, float]:
+        """Thickness and distance of slices in mm."""
+        _, y, z = self.images.grid(step.content).spacing
+        thick = z if step.plane == "axial" else y * self._coronal_step(step)
+        return {"SliceThickness": thick, "SpacingBetweenSlices": thick}
+
+    def _spacing(self, step: Step) -> tuple[float, float]:
+        """Millimetres between rows, between columns."""
+        x, y, z = self.images.grid(step.content).spacing
+        return (y, x) if step.plane == "axial" else (z, x)
+
+    def _coronal_step(self, step: Step) -> int:
+        """Every how many-th coronal section is kept."""
+        rows = self.images.grid(step.content).shape[1]
+        return max(1, rows // (3 if step.plane == "slab" else 12))
+
+    def _agent(self, step: Step) -> dict[str, Any]:
+        """What the header says of contrast agent; Siemens' enhanced objects say it in a sequence alone."""
+        agent = self.plan.agent
+        if not step.contrast:
+            native = step.kind == "T1w" and self.plan.native_agent is not None
+            return {"ContrastBolusAgent": self.plan.native_agent} if native else {}
+        if not agent:
+            return {}
+        given = {"ContrastBolusAgent": agent, "ContrastBolusVolume": 7.5, "ContrastBolusRoute": "IV"}
+        if not self._enhanced(step):
+            return given
+        code = {"CodeValue": "AGENT", "CodingSchemeDesignator": "99SIM", "CodeMeaning": agent}
+        item = {**code, "ContrastBolusAgentNumber": 1, "ContrastBolusVolume": 7.5}
+        coded = {"ContrastBolusAgentSequence": [item]}
+        return coded if self.scanner.dialect == "siemens-xa" else given | coded
+
+    def _part(self, step: Step, role: str) -> Part:
+        """The images of one role."""
+        kind, variant, source = step.truth(role)
+        plain = "" if step.name == "t1_dual" else role
+        image_type = pulses.image_type(
+            self.scanner.vendor, self.scanner.dialect, plain, step.pulse, self._enhanced(step)
+        )
+        attributes: dict[str, Any] = {"ImageType": list(image_type)}
+        if step.together or (step.name == "t1_dixon" and len(step.roles) > 1):
+            attributes |= self._echo(step, role)
+        if step.annotated:
+            attributes["BurnedInAnnotation"] = "YES"
+        if role == "phase" and self._enhanced(step):
+            attributes["ComplexImageComponent"] = "PHASE"
+        return Part(kind, variant, source, self._frames(step, role), attributes, self._part_private(role))
+
+    def _echo(self, step: Step, role: str) -> dict[str, Any]:
+        """TE of a Dixon part; a dual echo numbers its echoes."""
+        if role not in DIXON:
+            return {}
+        in_phase, opposed = pulses.in_phase_te(self.scanner.field_t)
+        echo = {"EchoTime": in_phase if role == "in" else opposed}
+        return echo | ({"EchoNumbers": 2 if role == "in" else 1} if step.name == "t1_dual" else {})
+
+    def _part_private(self, role: str) -> tuple[Private, ...]:
+        """GE says by a private element that raw images are phase."""
+        raw = self.plan.ge_complex and self.scanner.vendor == "GE" and role in ("magnitude", "phase")
+        return ((0x0043, "GEMS_PARM_01", 0x2F, "SS", int(role == "phase")),) if raw else ()
+
+    def _frames(self, step: Step, role: str) -> list[Frame]:
+        """The images of one role, stored as the vendor does."""
+        top = self.scanner.top
+        if step.content == "localizer":
+            return self.images.localizer(top)
+        if step.content == "mre":
+            return elastogram_frames(self.scanner.dialect, role, self.images.mre, self.images.offsets)
+        if role in ("trace", "directions", "synthetic"):
+            return self._diffusion(step, role)
+        content = f"t1_{role}" if role in DIXON and step.content == "t1" else step.content
+        stored, grid = as_stored(self.images.volume(content), top), self.images.grid(content)
+        if step.annotated:
+            stored[1:6, 2:5] = top
+        return (
+            axial_frames(stored, grid)
+            if step.plane == "axial"
+            else coronal_frames(stored, grid, self._coronal_step(step))
+        )
+
+    def _diffusion(self, step: Step, role: str) -> list[Frame]:
+        """Diffusion images with their b-values, volume by volume or slice by slice."""
+        by_volume = [
+            self._diffusion_volume(self._enhanced(step), k, weighting, volume)
+            for volume, (k, weighting) in enumerate(self._weightings(step, role))
+        ]
+        if self.plan.slice_major:
+            return [frame for slices in zip(*by_volume, strict=True) for frame in slices]
+        return [frame for volume in by_volume for frame in volume]
+
+    def _weightings(self, step: Step, role: str) -> Iterator[tuple[int, Weighting]]:
+        """Number of the protocol's b-value and weighting of every volume of a diffusion series."""
+        b_values = self.scanner.protocol.b_values
+        if role == "synthetic":
+            yield len(b_values) - 1, Weighting(SYNTHETIC_B)
+            return
+        for k in step.b_index or range(len(b_values)):
+            if step.directions and b_values[k] > 5:
+                for number, direction in enumerate(DIRECTIONS[: step.directions], start=1):
+                    yield k, Weighting(b_values[k], direction, number)
+            else:
+                yield k, Weighting(b_values[k])
+
+    def _diffusion_volume(self, enhanced: bool, k: int, weighting: Weighting, volume: int) -> list[Frame]:
+        """The slices of one weighting; ``k`` numbers the image, ``volume`` counts within the series."""
+        combined = str(len(DIRECTIONS)) if weighting.directed else self.plan.ge_combined
+        offset = _GE_OFFSET if self.ge_offset else 0
+        attributes, private = dialects.b_value(self.scanner.dialect, weighting, enhanced, offset, combined)
+        frames = axial_frames(as_stored(self.images.diffusion(k), self.scanner.top), self.images.grid("dwi"))
+        return [replace(frame, attributes=attributes, private=private, volume=volume) for frame in frames]
+
+    def _capture(self, step: Step, roles: tuple[str, ...], number: int) -> Series:
+        """A secondary capture, in 8 bits of grey or colour, without a place in the patient."""
+        if step.content == "mre":
+            frames = elastogram_frames(self.scanner.dialect, roles[0], self.images.mre)
+        else:
+            frames = [Frame(_screen(self.images, roles[0]), None)]
+        frames = [replace(frame, position=None, attributes={}) for frame in frames]
+        image_type = ["DERIVED", "SECONDARY", "SCREEN SAVE"] if step.name == "capture" else ["DERIVED", "SECONDARY"]
+        part = Part(
+            "derived", "", False, frames, {"ImageType": image_type, "ConversionType": "WSD", "PatientOrientation": ""}
+        )
+        return Series(number, (part,), (1.0, 1.0), self._texts(step, roles[0]), sop_class=SECONDARY_CAPTURE)
 
 
-def _timing(protocol: Protocol, kind: str) -> dict[str, float]:
-    """TR, TE in ms and flip angle in degrees of a kind of series."""
-    tr, te, flip = protocol.t1_tr, protocol.t1_te, protocol.t1_flip
-    if kind.startswith("mre"):
-        tr, te, flip = 50.0, 20.0, 20.0
-    elif kind in ("dwi", "adc"):
-        tr, te, flip = protocol.dwi_tr, protocol.dwi_te, 90.0
-    elif kind == "t2w":
-        tr, te, flip = protocol.t2_tr, protocol.t2_te, 160.0
-    elif kind == "localizer":
-        tr, te, flip = 1100.0, 82.0, 150.0
-    return {"RepetitionTime": tr, "EchoTime": te, "FlipAngle": flip}
-
-
-def trace_frames(scanner: Scanner, volumes: np.ndarray, ge_offset: bool) -> list[Frame]:
-    """Diffusion images (b, x, y, z) with their b-values, volume by volume or slice by slice as the protocol says."""
-    vendor, protocol = scanner.vendor, scanner.protocol
-    by_volume = []
-    for index, (b, volume) in enumerate(zip(protocol.b_values, volumes, strict=True), start=1):
-        attributes, private = dialects.b_value_elements(vendor, b, ge_offset)
-        if scanner.dialect == "philips-enhanced":
-            direction = "NONE" if b == 0 else "ISOTROPIC"
-            attributes, private = (
-                {"DiffusionBValue": float(b), "DiffusionDirectionality": direction, "b_index": index},
-                (),
-            )
-        frames = axial_frames(as_stored(volume, scanner.top), DWI_GRID)
-        by_volume.append([replace(frame, attributes=attributes, private=private) for frame in frames])
-    if protocol.dwi_slice_major:
-        return [frame for slices in zip(*by_volume, strict=True) for frame in slices]
-    return [frame for volume in by_volume for frame in volume]
-
-
-def elastogram_frames(vendor: Vendor, mre: Elastogram) -> dict[str, list[Frame]]:
-    """Magnitude and maps in the vendor's units."""
-    maps = {"mre_magnitude": [as_stored(1000 * s, 4095) for s in _slices(mre.magnitude)]}
-    attributes: dict[str, list[dict[str, Any]]] = {}
-    pascal = [1000 * s for s in _slices(mre.stiffness)]
-    if vendor == "GE":
-        maps["mre_stiffness"] = [as_stored(s, 32767) for s in pascal]
-        confident = _slices(mre.confidence >= 0.95)
-        maps["mre_masked"] = [s * c.astype(s.dtype) for s, c in zip(maps["mre_stiffness"], confident, strict=True)]
-    elif vendor == "Siemens":
-        slopes = [round(float(s.max()) / 4000, 3) for s in pascal]
-        maps["mre_stiffness"] = [as_stored(s / slope, 4095) for s, slope in zip(pascal, slopes, strict=True)]
-        maps["mre_confidence"] = [as_stored(1000 * s, 1000) for s in _slices(mre.confidence)]
-        attributes["mre_stiffness"] = [_rescale(slope, "Pa") for slope in slopes]
-    else:
-        maps["mre_stiffness"] = [as_stored(s / 1000 / PHILIPS_KPA_SLOPE, 4095) for s in pascal]
-        maps["mre_confidence"] = [as_stored(1000 * s, 1000) for s in _slices(mre.confidence)]
-        mapping = {"RealWorldValueMappingSequence": dialects.kpa_mapping(PHILIPS_KPA_SLOPE, 4095)}
-        attributes["mre_stiffness"] = [_rescale(PHILIPS_RESCALE, "normalized") | mapping] * len(mre.grids)
-        attributes["mre_confidence"] = [_rescale(0.1, "%")] * len(mre.grids)
-    return {kind: _mre_frames(stored, mre, attributes.get(kind)) for kind, stored in maps.items()}
-
-
-def _slices(volume: np.ndarray) -> list[np.ndarray]:
-    """A volume as a list of one-slice volumes."""
-    return [volume[:, :, k : k + 1] for k in range(volume.shape[2])]
-
-
-def _rescale(slope: float, unit: str) -> dict[str, Any]:
-    """The modality transformation of one image."""
-    return {"RescaleIntercept": 0, "RescaleSlope": slope, "RescaleType": unit}
-
-
-def _mre_frames(stored: list[np.ndarray], mre: Elastogram, attributes: list[dict[str, Any]] | None) -> list[Frame]:
-    """Each slice at its own height."""
-    frames = [axial_frames(image, grid)[0] for image, grid in zip(stored, mre.grids, strict=True)]
-    return [replace(f, attributes=a) for f, a in zip(frames, attributes, strict=True)] if attributes else frames
-
-
-def localizer_frames(anatomy: Anatomy, patient: Mapping[str, float], scanner: Scanner) -> list[Frame]:
-    """An axial, a coronal and a sagittal slice through the middle, in one series."""
-    values = {n: signal.spin_echo(t, 1100, 82, 1.0) for n, t in signal.tissues(patient).items()}
-    world = as_stored(scanner.protocol.scale * anatomy.paint(dict(values)), scanner.top)[::-1, ::-1, ::-1]
-    left, back, _ = (-o - s * (n - 1) for o, s, n in zip(ORIGIN_MM, STEP_MM, SHAPE, strict=True))
-    head = ORIGIN_MM[2] + STEP_MM[2] * (SHAPE[2] - 1)
-    x, y, z = (n // 2 for n in SHAPE)
-    across, deep, tall = STEP_MM
-    return [
-        _plane(world[:, :, z].T, (left, back, head - z * tall), (1, 0, 0, 0, 1, 0), (deep, across)),
-        _plane(world[:, y].T, (left, back + y * deep, head), (1, 0, 0, 0, 0, -1), (tall, across)),
-        _plane(world[x].T, (left + x * across, back, head), (0, 1, 0, 0, 0, -1), (tall, deep)),
-    ]
-
-
-def _plane(
-    pixels: np.ndarray, position: tuple[float, float, float], orientation: tuple[int, ...], spacing: tuple[float, float]
-) -> Frame:
-    """One slice in any plane."""
-    rows, columns = pixels.shape
-    attributes = {"ImageOrientationPatient": list(orientation), "PixelSpacing": list(spacing)}
-    return Frame(np.ascontiguousarray(pixels), position, attributes | {"Rows": rows, "Columns": columns})
+def _screen(images: Images, role: str) -> np.ndarray:
+    """A picture of the middle T1w slice, 8 bits of grey or colour."""
+    volume = images.volume("t1")
+    grey = axial_frames(volume, images.grid("t1"))[volume.shape[2] // 2].pixels
+    scaled = (255 * np.clip(grey / max(float(grey.max()), 1.0), 0, 1)).astype(np.uint8)
+    return np.stack([scaled, scaled, 255 - scaled], axis=-1) if role == "rgb" else scaled

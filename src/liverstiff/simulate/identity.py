@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from liverstiff.config import SimulatedSiteConfig
-from liverstiff.simulate.dialects import EQUIPMENT, VENDORS
+from liverstiff.simulate.dialects import equipment
 from liverstiff.simulate.dicom import uid
+from liverstiff.simulate.record import RecordStyle
 
 _NAMES = {
     "english": (
@@ -21,13 +22,18 @@ _NAMES = {
         ("Jürgen", "Änne", "Björn", "Käthe", "Sören"),
     ),
     "coded": (("VAN OSTERWIJK", "DE RIETVELDEN", "TEN BRUGGE"), ("JORIS", "MAAIKE", "SANNE", "TEUN")),
+    "french": (
+        ("Lefèvreau", "Châtelmont", "Béranville", "Garçonnet"),
+        ("Agnès", "François", "Hélène", "Jérôme", "Noëlle"),
+    ),
     "plain": (("FAIRLOCK", "GRESHOLM", "HARTWICKE", "INGLEBY"), ("FRANCES", "GEORGE", "HOLLIS", "IVY")),
 }
-_PREFIX = {"english": "A", "german": "", "coded": "C-", "plain": "00"}
+_PREFIX = {"english": "A", "german": "", "coded": "C-", "french": "F", "plain": "00"}
 _HOSPITALS = {
     "english": ("Alder Valley Medical Center", "100 Alder Way, Fairmont"),
     "german": ("Klinikum Brücktal Süd", "Hügelstraße 7, Brücktal"),
     "coded": ("Cedarhof Ziekenhuis", "Lindelaan 12, Cedarhof"),
+    "french": ("Hôpital de l'Évêché", "3 allée des Tilleuls, Bréville"),
     "plain": ("Delta General Hospital", "5 Harbour Road, Deltaport"),
 }
 
@@ -46,6 +52,11 @@ class Visit:
     """Day of the patient's first exam."""
 
 
+def character_set(style: RecordStyle) -> str:
+    """SpecificCharacterSet of a site: UTF-8 where accents are frequent, else Latin-1."""
+    return "ISO_IR 192" if style in ("german", "french") else "ISO_IR 100"
+
+
 def identify(
     site: str, settings: SimulatedSiteConfig, seed: int, visit: Visit, patient: dict[str, Any]
 ) -> dict[str, Any]:
@@ -58,7 +69,7 @@ def identify(
     hospital, address = _HOSPITALS[style]
     study_uid = uid(key, "study", visit.patient, visit.repeat)
     return {
-        "SpecificCharacterSet": "ISO_IR 192" if style == "german" else "ISO_IR 100",
+        "SpecificCharacterSet": character_set(style),
         "PatientName": f"{last[pick % len(last)]}^{first[pick // 7 % len(first)]}",
         "PatientID": f"{_PREFIX[style]}{number}",
         "PatientBirthDate": birth.strftime("%Y%m%d"),
@@ -87,5 +98,5 @@ def identify(
         "MagneticFieldStrength": settings.field_t,
         "ImagingFrequency": round(42.577 * settings.field_t, 3),
         "ImagedNucleus": "1H",
-        **EQUIPMENT[VENDORS[settings.dialect], settings.field_t],
+        **equipment(settings.dialect, settings.field_t),
     }

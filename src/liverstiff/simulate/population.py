@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-Vendor = Literal["GE", "Siemens", "Philips"]
+Vendor = Literal["GE", "Siemens", "Philips", "Canon", "UIH"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class SiteModel:
     name: str
     """Name of the site."""
     vendor: Vendor
-    """``GE``, ``Siemens`` or ``Philips``."""
+    """Of the scanner."""
     field_t: float
     """Field strength in tesla."""
     fibrosis: float

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-RecordStyle = Literal["english", "german", "coded", "plain"]
+RecordStyle = Literal["english", "german", "coded", "plain", "french"]
 
 LABS = ("ast", "alt", "ggt", "platelets", "albumin", "bilirubin", "inr", "pdff")
 """Variables that may be missing on a date."""
@@ -32,6 +32,7 @@ KEYS: dict[RecordStyle, tuple[str, str]] = {
     "german": ("Patienten_ID", "Labordatum"),
     "coded": ("patient_id", "sample_date"),
     "plain": ("MRN", "DATE"),
+    "french": ("IPP", "date_prelevement"),
 }
 """Columns of the patient and of the date."""
 
@@ -85,6 +86,18 @@ _COLUMNS: dict[RecordStyle, dict[str, tuple[str, float, int]]] = {
         "inr": ("INR", 1, 2),
         "pdff": ("PDFF", 1, 1),
     },
+    "french": {
+        "age": ("age", 1, 0),
+        "bmi": ("IMC", 1, 1),
+        "ast": ("ASAT_UI_l", 1, 0),
+        "alt": ("ALAT_UI_l", 1, 0),
+        "ggt": ("GGT_UI_l", 1, 0),
+        "platelets": ("plaquettes_G_l", 1, 0),
+        "albumin": ("albumine_g_l", 10, 0),
+        "bilirubin": ("bilirubine_umol_l", 17.104, 1),
+        "inr": ("INR", 1, 2),
+        "pdff": ("PDFF_pourcent", 1, 1),
+    },
 }
 
 _CODES: dict[RecordStyle, dict[str, tuple[str, tuple[str, str]]]] = {
@@ -93,6 +106,7 @@ _CODES: dict[RecordStyle, dict[str, tuple[str, tuple[str, str]]]] = {
     "german": {"male": ("Geschlecht", ("w", "m")), "diabetes": ("Diabetes", ("nein", "ja"))},
     "coded": {"male": ("gender", ("2", "1")), "diabetes": ("diabetes", ("0", "1"))},
     "plain": {"male": ("SEX", ("F", "M")), "diabetes": ("DM", ("0", "1"))},
+    "french": {"male": ("sexe", ("F", "H")), "diabetes": ("diabete", ("non", "oui"))},
 }
 
 _DETECTION_LIMIT: dict[RecordStyle, dict[str, float]] = {"coded": {"bilirubin": 5.0}}

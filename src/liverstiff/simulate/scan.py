@@ -23,7 +23,7 @@ TEXTURE_T1W, TEXTURE_T2W = 0.07, -0.07
 class Protocol:
     """How a scanner acquires: times in ms, angles in degrees, b in s/mm2."""
 
-    b_values: tuple[int, ...]
+    b_values: tuple[float, ...]
     t1_tr: float = 4.2
     t1_te: float = 1.3
     t1_flip: float = 14.0
@@ -130,7 +130,7 @@ def _diffusion(
     return np.stack(volumes)
 
 
-def scanner_adc(volumes: np.ndarray, b_values: tuple[int, ...]) -> np.ndarray:
+def scanner_adc(volumes: np.ndarray, b_values: tuple[float, ...]) -> np.ndarray:
     """The scanner's own ADC map in 1e-6 mm2/s, from its lowest b of at least 50 and its highest; 0 in the air."""
     low = next(i for i, b in enumerate(b_values) if b >= 50)
     ratio = np.log(np.maximum(volumes[low], 1e-3) / np.maximum(volumes[-1], 1e-3)) / (b_values[-1] - b_values[low])

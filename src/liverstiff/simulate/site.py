@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,21 @@ import pandas as pd
 from liverstiff import images
 from liverstiff.config import SimulateConfig, SimulatedSiteConfig
 from liverstiff.simulate import anatomy, dialects, scan, signal
-from liverstiff.simulate.dicom import encode_series, uid
+from liverstiff.simulate.contents import Acquired, Rendered
 from liverstiff.simulate.elastogram import FAILURES, acquire_elastogram, slice_grids
-from liverstiff.simulate.exam import Acquired, Scanner, exam_series
-from liverstiff.simulate.identity import Visit, identify
+from liverstiff.simulate.encode import Encoder
+from liverstiff.simulate.exam import Exam
+from liverstiff.simulate.identity import Visit, character_set, identify
+from liverstiff.simulate.plan import Draw, draw_plan
 from liverstiff.simulate.population import DEVELOPMENT_SITES, SIGNS, SiteModel, draw_patients, measure
 from liverstiff.simulate.record import KEYS, draw_visits, record_row, vary
+from liverstiff.simulate.tree import write_exam
+from liverstiff.simulate.wording import LANGUAGES, Wording
 
 
-def simulate_site(*, site: str, config: SimulateConfig, tree: Path, record: Path, truth: Path) -> None:
+def simulate_site(
+    *, site: str, config: SimulateConfig, tree: Path, record: Path, truth: Path, truth_series: Path
+) -> None:
     """Write one hospital of the simulated cohort; the same config gives the same bytes.
 
     Args:
@@ -32,23 +37,29 @@ def simulate_site(*, site: str, config: SimulateConfig, tree: Path, record: Path
         tree: folder for the DICOM files.
         record: CSV for the health record.
         truth: CSV for what is true, by PatientID and StudyInstanceUID; for tests only.
+        truth_series: CSV for what is true of each series and part: ``study_uid``, ``series_uid``, ``image_type``,
+            ``kind``, ``variant``, ``source``, ``echo_time`` (ms); for tests only.
     """
     settings = config.sites[site]
     rows: list[dict[str, Any]] = []
     labs: list[dict[str, str]] = []
+    parts: list[dict[str, Any]] = []
+    encoder = Encoder(character_set(settings.record_style))
     for number, visit in enumerate(schedule(site, config)):
         patient = draw_patient(site, config, visit)
         exam = acquire_exam(patient, settings, config, generator(config.seed, site, "exam", number))
         study = identify(site, settings, config.seed, visit, patient)
-        write_exam(Scanner(settings.dialect, settings.field_t), exam, study, settings.layout, Path(tree))
+        planned = planned_exam(number, site, settings, config.seed, exam.acquired)
+        parts += write_exam(planned, study, settings.layout, Path(tree), encoder)
         rows.append(truth_row(study, exam))
         labs += lab_rows(
             settings, study["PatientID"], visit.date, patient, generator(config.seed, site, "labs", number)
         )
-    Path(record).parent.mkdir(parents=True, exist_ok=True)
-    Path(truth).parent.mkdir(parents=True, exist_ok=True)
+    for path in (record, truth, truth_series):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
     pd.DataFrame(labs).sort_values(list(KEYS[settings.record_style]), kind="stable").to_csv(record, index=False)
     pd.DataFrame(rows).to_csv(truth, index=False)
+    pd.DataFrame(parts).to_csv(truth_series, index=False)
 
 
 def simulate_atlases(*, config: SimulateConfig, folder: Path) -> None:
@@ -89,10 +100,10 @@ def schedule(site: str, config: SimulateConfig) -> list[Visit]:
 
 
 def site_model(site: str, settings: SimulatedSiteConfig) -> SiteModel:
-    """The array-level model of a simulated site: that of its vendor and field."""
+    """The array-level model of a simulated site: that of its vendor and field, or one without shifts."""
     vendor = dialects.VENDORS[settings.dialect]
-    model = next(m for m in DEVELOPMENT_SITES if (m.vendor, m.field_t) == (vendor, settings.field_t))
-    return replace(model, name=site)
+    known = (m for m in DEVELOPMENT_SITES if (m.vendor, m.field_t) == (vendor, settings.field_t))
+    return replace(next(known, SiteModel(site, vendor, settings.field_t, 0.0, 0.0, 0.0)), name=site)
 
 
 def one_patient(model: SiteModel, rng: np.random.Generator, cv: float = 0.10) -> dict[str, Any]:
@@ -125,43 +136,25 @@ def acquire_exam(
     patient: dict[str, Any], settings: SimulatedSiteConfig, config: SimulateConfig, rng: np.random.Generator
 ) -> Simulated:
     """Build the abdomen and acquire everything; some elastograms fail, some exams lack T2w or DWI."""
-    scanner = Scanner(settings.dialect, settings.field_t)
+    vendor = dialects.VENDORS[settings.dialect]
     failure = str(rng.choice(FAILURES)) if rng.random() < config.mre_failure_fraction else ""
     absent = str(rng.choice(("T2w", "DWI"))) if rng.random() < config.missing_sequence_fraction else ""
-    uneven = 3.0 if scanner.vendor == "GE" and rng.random() < 0.3 else 0.0
+    uneven = 3.0 if (vendor == "GE" or settings.clutter) and rng.random() < 0.3 else 0.0
     ge_offset = bool(rng.random() < 0.5)
     body = anatomy.build(patient, rng)
     breath = scan.Breath.draw(rng)
-    scanned = scan.acquire(body, patient, scanner.protocol, breath, rng)
+    scanned = scan.acquire(body, patient, dialects.PROTOCOLS[vendor, settings.field_t], breath, rng)
     mre = acquire_elastogram(body, patient, slice_grids(uneven), breath.mre, failure, rng)
     return Simulated(Acquired(body, patient, scanned, mre, absent, ge_offset), failure)
 
 
-def write_exam(scanner: Scanner, exam: Simulated, study: dict[str, Any], layout: str, tree: Path) -> None:
-    """Write the files of one exam."""
-    start = dt.datetime.strptime(study["StudyDate"] + study["StudyTime"], "%Y%m%d%H%M%S")
-    for series in exam_series(scanner, exam.acquired):
-        begun = start + dt.timedelta(minutes=2 + 3 * series.number)
-        times = {key: begun.strftime("%H%M%S") for key in ("SeriesTime", "AcquisitionTime", "ContentTime")}
-        dates = dict.fromkeys(("SeriesDate", "AcquisitionDate", "ContentDate"), study["StudyDate"])
-        paths = file_paths(tree, layout, study, series.number)
-        for data in encode_series(study, replace(series, attributes=series.attributes | times | dates)):
-            path = next(paths)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-
-
-def file_paths(tree: Path, layout: str, study: dict[str, Any], number: int) -> Iterator[Path]:
-    """Names of a series' files: a folder a series, a folder an exam, or all in one folder without extension."""
-    image = 0
-    while True:
-        image += 1
-        if layout == "series":
-            yield tree / study["PatientID"] / study["StudyDate"] / f"S{number:03d}" / f"IM{image:04d}.dcm"
-        elif layout == "exam":
-            yield tree / f"{study['PatientID']}_{study['StudyDate']}" / f"{number:02d}-{image:04d}.dcm"
-        else:
-            yield tree / f"MR.{uid(study['StudyInstanceUID'], number, image)[5:25]}"
+def planned_exam(number: int, site: str, settings: SimulatedSiteConfig, seed: int, acquired: Acquired) -> Exam:
+    """What the site makes of an acquisition: its plan and its texts follow from the exam's number."""
+    scanner = dialects.Scanner(settings.dialect, settings.field_t)
+    rng = generator(seed, site, "plan", number)
+    plan = draw_plan(scanner, acquired.absent, Draw(settings.clutter, rng))
+    wording = Wording(scanner.vendor, LANGUAGES[settings.record_style], settings.clutter, rng)
+    return Exam(scanner, Rendered(acquired, scanner.protocol), plan, wording, acquired.ge_offset)
 
 
 def truth_row(study: dict[str, Any], exam: Simulated) -> dict[str, Any]:
