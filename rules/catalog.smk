@@ -5,7 +5,7 @@
 rule catalog_site:
     input:
         tree=site_input,
-        overrides=overrides_input,
+        overrides=[CONFIG.catalog.overrides] if CONFIG.catalog.overrides else [],
         code=stage_code("catalog"),
     output:
         private=directory("results/catalog/private/sites/{site}"),

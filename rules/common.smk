@@ -57,14 +57,8 @@ def stage_code(stage):
 def site_input(wildcards):
     """A site's DICOM tree, simulated or as given in the config, or its NIfTI images."""
     site = CONFIG.data.sites[wildcards.site]
-    folder = site.dicom or site.nifti
     simulated = expand(rules.simulate.output.tree, site=wildcards.site)[0]
-    return simulated if folder == SIMULATE else folder
-
-
-def overrides_input(wildcards):
-    """The user's tables of corrections: one or none."""
-    return [CONFIG.catalog.overrides] if CONFIG.catalog.overrides else []
+    return simulated if site.dicom == SIMULATE else site.dicom or site.nifti
 
 
 def record_tables(wildcards):

@@ -19,6 +19,6 @@ rule convert:
     resources:
         mem_mb=lambda wildcards, attempt, threads: 1500 * threads * attempt,
     params:
-        settings=settings("convert"),
+        settings=settings("catalog", "convert"),
     script:
         "../workflow_scripts/convert.py"

@@ -33,6 +33,7 @@ def check(config: Annotated[Path, typer.Option(help="the configuration to check"
     raise typer.Exit(int(problems > 0))
 
 
+CORES = os.cpu_count() or 1
 Folder = Annotated[Path, typer.Argument(help="folder of DICOM files in any shape", exists=True, file_okay=False)]
 Workers = Annotated[int, typer.Option(help="processes", min=1)]
 
@@ -43,7 +44,7 @@ def catalog(
     csv: Annotated[Path | None, typer.Option(help="write the table there too")] = None,
     texts: Annotated[bool, typer.Option(help="show the texts of the headers: they may name people")] = False,
     overrides: Annotated[Path | None, typer.Option(help="table of corrections")] = None,
-    workers: Workers = os.cpu_count() or 1,
+    workers: Workers = CORES,
 ) -> None:
     """List every series below a folder: kind, confidence, reason, taken or not. Nothing is written but --csv.
 
@@ -69,7 +70,7 @@ def catalog(
 def convert(
     folder: Folder,
     out: Annotated[Path, typer.Argument(help="folder to make; it must be empty or new")],
-    workers: Workers = os.cpu_count() or 1,
+    workers: Workers = CORES,
 ) -> None:
     """Convert every MR series below a folder, of any body part, to NIfTI without identifiers.
 

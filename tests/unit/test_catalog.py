@@ -18,7 +18,7 @@ from liverstiff.catalog.site import identify_all
 from liverstiff.catalog.study import assign_shards
 from liverstiff.config import CatalogConfig
 from liverstiff.dicom import SourceFile, read_frames, split_stacks
-from liverstiff.dicom.scanners import model_name, nominal_field, vendor_name
+from liverstiff.dicom.scanners import nominal_field, vendor_name
 from liverstiff.errors import ConfigError, DataError
 from liverstiff.pseudonyms import ensure_key, exam_pseudonym, patient_pseudonym, read_key
 from liverstiff.records import read_status
@@ -103,8 +103,8 @@ def test_scanner_names():
 PLAIN = Features(
     tokens=frozenset({"ORIGINAL", "PRIMARY"}), text="", mr_modality=True, mr_object=True, capture=False,
     burned_in=False, colour=False, phase=False, unit="", echo="", echo_planar=False, echo_train=1, te=None, tr=None,
-    field_t=1.5, b_stated=False, b_max=0, b_count=0, directions=0, axial=True, several_planes=False, slices=30, volumes=1, echoes=1,
-    contrast_agent=False, fat_suppressed=False, in_phase=False, opposed_phase=False, three_d=False,
+    field_t=1.5, b_stated=False, b_max=0, b_count=0, directions=0, axial=True, several_planes=False, slices=30,
+    volumes=1, echoes=1, contrast_agent=False, fat_suppressed=False, in_phase=False, opposed_phase=False, three_d=False,
 )  # fmt: skip
 
 

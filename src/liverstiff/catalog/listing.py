@@ -27,9 +27,7 @@ class Listing:
         return enumerate((rows for _, rows in self.series.groupby("exam", sort=False)), start=1)
 
 
-def list_series(
-    folder: Path, private: Path, overrides: list[Path], workers: int = 1, texts: bool = False
-) -> Listing:
+def list_series(folder: Path, private: Path, overrides: list[Path], workers: int = 1, texts: bool = False) -> Listing:
     """Find and identify every series below a folder.
 
     Args:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -227,6 +227,8 @@ def read_image(listed: Listed) -> NiftiSeries:
 
 
 def _series(listed: Listed, header: Header, frames: list[Frame], code: SeriesReason | None, detail: str) -> NiftiSeries:
+    if code is None and listed.kind == Kind.T1W_POST:
+        code, detail = SeriesReason.POST_CONTRAST, "declared as after contrast agent"
     if code is None and listed.kind not in (*SEQUENCES, Kind.MRE_STIFFNESS, Kind.MRE_MASKED, Kind.MRE_CONFIDENCE):
         code = SeriesReason.NOT_A_SOURCE
     if code is None and listed.variant == "fat":
@@ -300,6 +302,15 @@ def _header(listed: Listed, shape: tuple[int, ...]) -> Header:
         columns=shape[0],
         tiles=1,
     )
+
+
+def exam_frame(images: list[NiftiSeries]) -> Frame:
+    """A frame that stands for an exam: date and scanner from whichever of its images states them."""
+    headers = [image.header for image in images]
+    names = ("study_date", "vendor", "model", "field_t")
+    stated = {name: next(filter(None, (getattr(header, name) for header in headers)), None) for name in names}
+    known = {name: value for name, value in stated.items() if value is not None}
+    return replace(images[0].frames[0], header=replace(headers[0], **known))
 
 
 def _frames(

@@ -13,7 +13,7 @@ from typing import Any
 from liverstiff.catalog.choice import Identified, choose, without_made_traces, without_post_contrast
 from liverstiff.catalog.features import features
 from liverstiff.catalog.identify import identify
-from liverstiff.catalog.nifti import NiftiSeries, list_images, read_images
+from liverstiff.catalog.nifti import NiftiSeries, exam_frame, list_images, read_images
 from liverstiff.catalog.overrides import Overrides, read_overrides
 from liverstiff.catalog.rules import RULES
 from liverstiff.catalog.scan import Scan, Skipped, Study, scan
@@ -189,7 +189,7 @@ def _nifti_exam(site: str, key: bytes, images: list[NiftiSeries], overrides: Ove
     series = [image.identified(f"s{number:03d}") for number, image in enumerate(images, start=1)]
     series = [overrides.apply(site, identity.exam, one) for one in without_post_contrast(series)]
     patients = len({image.header.patient_id for image in images})
-    return CatalogedExam(identity, images[0].frames[0], patients, choose(series))
+    return CatalogedExam(identity, exam_frame(images), patients, choose(series))
 
 
 def _write_exams(exams: Iterable[CatalogedExam], private: Path, series: Path) -> tuple[Counter[str], int]:
