@@ -5,11 +5,12 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import yaml
+from planting import plant
 
 PARTS = ("Snakefile", "config.yaml", "rules", "envs", "profiles", "workflow_scripts", "src", "docs/captions")
 
@@ -19,6 +20,8 @@ class Checkout:
     """A copy of the project in which a test may edit and run."""
 
     folder: Path
+    planted: frozenset[bytes] = frozenset()
+    """What must not be found in any public file."""
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run snakemake here; output and error come back as text."""
@@ -90,6 +93,9 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     config["evaluate"]["resamples"] = 200
     (here.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     give_key(here.folder / config["data"]["private"])
+    run = here.snakemake("--until", "simulate")
+    assert run.returncode == 0, run.stdout + run.stderr
+    planted = set().union(*(plant(here.folder / f"results/simulate/{site}/dicom") for site in sites))
     run = here.snakemake()
     assert run.returncode == 0, run.stdout + run.stderr
-    return here
+    return replace(here, planted=frozenset(planted))

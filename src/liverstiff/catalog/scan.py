@@ -34,6 +34,9 @@ BATCH = 128
 Entry = tuple[bytes, int, int]
 """Name, size in bytes, time of change in ns; a size below zero stands for what cannot be looked at."""
 
+WORKFLOW_MARK = b".snakemake_timestamp"
+"""Snakemake's own file in a folder that a rule made."""
+
 NO_PERMISSION, BROKEN, REPEATED = -1, -2, -3
 _NOT_READ = {
     NO_PERMISSION: (FileReason.UNREADABLE, "no permission to look at it"),
@@ -212,7 +215,9 @@ def folders_below(tree: bytes) -> Iterator[tuple[bytes, list[Entry]]]:
         below: list[bytes] = []
         try:
             with os.scandir(folder) as listing:
-                found = sorted(listing, key=lambda entry: entry.name)
+                found = sorted(
+                    (entry for entry in listing if entry.name != WORKFLOW_MARK), key=lambda entry: entry.name
+                )
         except OSError:
             yield folder, [(b"", NO_PERMISSION, 0)]
             continue
