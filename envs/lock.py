@@ -32,7 +32,10 @@ TARGET = {"extra": "", "python_version": "3.11", "python_full_version": "3.11.0"
 
 COMMON = ("numpy", "pandas", "pydantic", "pyyaml", "tqdm", "pebble")
 ENVIRONMENTS = {
-    "imaging": (*COMMON, "antspyx", "dcm2niix", "matplotlib", "nibabel", "nipype", "pydicom", "scipy"),
+    "imaging": (
+        *COMMON,
+        *("antspyx", "dcm2niix", "isal", "matplotlib", "nibabel", "nipype", "pydicom", "python-gdcm", "scipy"),
+    ),
     "learning": (*COMMON, "einops", "monai", "safetensors", "scipy", "torch"),
     "analysis": (*COMMON, "jinja2", "matplotlib", "pandera", "pingouin", "scipy", "statsmodels"),
 }

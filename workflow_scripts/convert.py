@@ -7,6 +7,7 @@ with stage_log(snakemake.log[0]):
     convert_shard(
         **paths(snakemake.input),
         **paths(snakemake.output),
-        settings=ConvertConfig(**snakemake.params.settings),
+        settings=ConvertConfig(**snakemake.params.settings["convert"]),
+        required=tuple(snakemake.params.settings["catalog"]["required"]),
         workers=snakemake.threads,
     )

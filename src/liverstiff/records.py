@@ -203,3 +203,17 @@ def read_table(path: str | Path) -> pd.DataFrame:
     """A CSV between two stages; pseudonyms, fold and site stay text."""
     text = {"exam": str, "patient": str, "site": str, "shard": str, "series": str}
     return pd.read_csv(path, dtype=text)
+
+
+def read_files(path: str | Path) -> pd.DataFrame:
+    """A private table of files, a row per image or frame; paths come back as the file system gave them.
+
+    ``volume`` and ``frame`` are integers, ``b_value`` (s/mm2) is missing where it is empty; all else is text as it
+    stands: a path may hold commas, quotes, line breaks and bytes that are no text, and none is taken for missing.
+    """
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding_errors="surrogateescape")
+    return table.assign(
+        volume=table.volume.astype(int),
+        frame=table.frame.astype(int),
+        b_value=pd.to_numeric(table.b_value.where(table.b_value != "")),
+    )

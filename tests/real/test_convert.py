@@ -66,6 +66,10 @@ def check(done: Converted, answer: dict, reference: Path | None) -> None:
     assert hashlib.sha256(values.tobytes("F")).hexdigest()[:16] == answer["sha256_voxels_le"]
     if "bval" in answer:
         assert done.b_values == pytest.approx(answer["bval"], abs=1e-3)
+        directions = np.loadtxt(done.path.with_name(done.path.name.replace(".nii.gz", ".bvec")), ndmin=2)
+        assert directions.shape == (3, len(done.b_values))
+        if "12_DWI" in str(reference):  # the trace images
+            assert not directions.any()
     if reference is None:
         return
     found = [path for ext in (".nii", ".nii.gz") if (path := reference.with_name(reference.name + ext)).exists()]

@@ -4,8 +4,10 @@ The patient: a liver that is a box, x -60 to 60 mm, y -45 to 45 mm, z -40 to 40 
 pixels of 5 mm, so the eroded liver (10 mm) has 20 x 14 = 280 pixels of 25 mm2 = 7000 mm2 in every slice.
 """
 
+import zipfile
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +21,7 @@ from liverstiff.config import ElastographyConfig
 from liverstiff.dicom import SourceFile
 from liverstiff.elastography import elastography_shard
 from liverstiff.elastography.maps import read_map
+from liverstiff.errors import ExamExcluded
 from liverstiff.records import Exam, ExamStatus, Reason, read_status, read_table, write_status
 
 EXAM = Exam("e000000000001", "p000000000001", "alba")
@@ -306,3 +309,32 @@ def test_values_outside_the_real_world_mapping_are_missing(tmp_path):
     data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
     part = read_map({SourceFile(str(tmp_path / "a.dcm")): ()}, "map")[0]
     np.testing.assert_array_equal(part.values, [[np.nan, 6.0], [11.0, np.nan]])
+
+
+def test_a_nifti_map_has_its_slices_along_the_third_axis(tmp_path):
+    voxels = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    affine = np.array([[-2.0, 0, 0, 10], [0, 3, 0, 20], [0, 0, 8, 30], [0, 0, 0, 1]])
+    nib.Nifti1Image(voxels, affine).to_filename(tmp_path / "a.nii.gz")
+    parts = read_map({SourceFile(str(tmp_path / "a.nii.gz")): [0]}, "map")
+    assert len(parts) == 4
+    np.testing.assert_array_equal(parts[2].values, voxels[:, :, 2])
+    np.testing.assert_allclose(parts[2].points[1, 2], [8, 26, 46])
+    np.testing.assert_allclose(parts[2].affine[:3, 2], [0, 0, -1])
+    assert parts[2].pixel_mm == (2, 3)
+
+
+def test_maps_of_a_zip_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number, z in enumerate(Z):
+            dicom(everywhere(number), z).save_as(tmp_path / "x.dcm", enforce_file_format=True)
+            archive.write(tmp_path / "x.dcm", f"in/{number}")
+    parts = read_map({SourceFile(str(tmp_path / "a.zip"), f"in/{number}"): [0] for number in range(4)}, "map")
+    assert [part.values[0, 0] for part in parts] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["a.nii", "b.dcm"])
+def test_a_file_that_is_no_map_is_unreadable(tmp_path, name):
+    (tmp_path / name).write_bytes(b"no image" * 100)
+    with pytest.raises(ExamExcluded, match="map: file 1 cannot be read") as error:
+        read_map({SourceFile(str(tmp_path / name)): [0]}, "map")
+    assert error.value.reason == Reason.UNREADABLE

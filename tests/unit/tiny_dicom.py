@@ -138,9 +138,25 @@ def write_series(
     return paths
 
 
-def write_enhanced(path: Path, b_values: tuple[float, ...], slices: int = 4, directionality: str = "ISOTROPIC") -> Path:
-    """A Philips enhanced trace object; frames run through all b-values of a slice before the next slice."""
-    data = header("Philips", ENHANCED, "1.2.3.1.1", NumberOfFrames=len(b_values) * slices, InstanceNumber=1)
+def write_enhanced(
+    path: Path,
+    b_values: tuple[float, ...],
+    slices: int = 4,
+    directionality: str = "ISOTROPIC",
+    vendor: str = "Philips",
+    slopes: tuple[float, ...] = (),
+) -> Path:
+    """An enhanced trace object; frames run through all b-values of a slice before the next slice.
+
+    Args:
+        path: the file.
+        b_values: one volume each.
+        slices: slices a volume.
+        directionality: (0018,9075) of every frame.
+        vendor: the manufacturer.
+        slopes: rescale slope of each slice; none states none.
+    """
+    data = header(vendor, ENHANCED, "1.2.3.1.1", NumberOfFrames=len(b_values) * slices, InstanceNumber=1)
     for keyword in (
         "EchoTime",
         "RepetitionTime",
@@ -170,6 +186,7 @@ def write_enhanced(path: Path, b_values: tuple[float, ...], slices: int = 4, dir
             PlaneOrientationSequence=[_item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])],
             MRDiffusionSequence=[_item(DiffusionBValue=b_values[volume], DiffusionDirectionality=directionality)],
             MRImageFrameTypeSequence=[_item(FrameType=["ORIGINAL", "PRIMARY", "DIFFUSION", "NONE"])],
+            **_transformation(slopes[place]) if slopes else {},
         )
         for volume, place in order
     ]
@@ -177,6 +194,11 @@ def write_enhanced(path: Path, b_values: tuple[float, ...], slices: int = 4, dir
     path.parent.mkdir(parents=True, exist_ok=True)
     data.save_as(path, enforce_file_format=True)
     return path
+
+
+def _transformation(slope: float) -> dict[str, Any]:
+    """The functional group of a rescale slope."""
+    return {"PixelValueTransformationSequence": [_item(RescaleSlope=slope, RescaleIntercept=0.0, RescaleType="US")]}
 
 
 def _item(**attributes: Any) -> Dataset:

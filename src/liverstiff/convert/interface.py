@@ -15,7 +15,7 @@ os.environ["NO_ET"] = "1"  # before nipype is imported: it would ask a server fo
 import dcm2niix
 from nipype.interfaces.base import CommandLine, CommandLineInputSpec, Directory, File, TraitedSpec, traits
 
-from liverstiff.errors import ExamExcluded
+from liverstiff.convert.faults import NotConverted
 from liverstiff.records import Reason
 
 NOT_CONVERTED = {1: "it could not convert all", 2: "it found no image", 8: "it converted only a part"}
@@ -26,8 +26,10 @@ class _Inputs(CommandLineInputSpec):
     settings = traits.Str(
         '-g i -b y -ba y -c "" -f x%s -z n', argstr="%s", usedefault=True, position=0, desc="ignores a user's defaults"
     )
-    out_folder = Directory(exists=True, mandatory=True, argstr="-o %s", position=1, desc="empty private folder")
-    source = Directory(exists=True, mandatory=True, argstr="%s", position=-1, desc="folder of the files of one series")
+    out_folder = Directory(exists=True, mandatory=True, argstr='-o "%s"', position=1, desc="empty private folder")
+    source = Directory(
+        exists=True, mandatory=True, argstr='"%s"', position=-1, desc="folder of the files of one series"
+    )
 
 
 class _Outputs(TraitedSpec):
@@ -40,7 +42,6 @@ class Dcm2niix(CommandLine):
     _cmd = str(dcm2niix.bin)
     input_spec = _Inputs
     output_spec = _Outputs
-    _ldd = False  # else every run asks ldd for the libraries
 
     def _list_outputs(self) -> dict[str, Any]:
         return {"images": sorted(str(path) for path in Path(self.inputs.out_folder).glob("*.nii"))}
@@ -50,15 +51,18 @@ def run_dcm2niix(source: Path, out_folder: Path) -> list[Path]:
     """Convert a folder of DICOM files into an empty folder; returns the images.
 
     Raises:
-        ExamExcluded: when dcm2niix does not report full success. The message holds no path and no text of the header.
+        NotConverted: when dcm2niix does not report full success. The message holds no path and no text of the header.
     """
     interface = Dcm2niix(source=str(source), out_folder=str(out_folder))
     interface.terminal_output = "allatonce"
+    interface._ldd = False  # else every run asks ldd for the libraries
     try:
         result = interface.run(cwd=str(out_folder), ignore_exception=False)
     except RuntimeError as error:  # nipype quotes the command and its output, which hold paths and texts
-        raise ExamExcluded(Reason.CONVERSION_FAILED, "dcm2niix failed; look at the files of the series") from error
-    if result.runtime.returncode:
-        why = NOT_CONVERTED.get(result.runtime.returncode, "it failed")
-        raise ExamExcluded(Reason.CONVERSION_FAILED, f"dcm2niix ended with code {result.runtime.returncode}: {why}")
+        detail = "dcm2niix failed; look at the files of the series"
+        raise NotConverted(Reason.CONVERSION_FAILED, detail) from error
+    code = result.runtime.returncode
+    if code:
+        why = NOT_CONVERTED.get(code, "it failed")
+        raise NotConverted(Reason.CONVERSION_FAILED, f"dcm2niix ended with code {code}: {why}")
     return [Path(image) for image in result.outputs.images]

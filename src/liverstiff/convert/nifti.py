@@ -1,17 +1,20 @@
-"""NIfTI files as bytes: the voxels and geometry as dcm2niix wrote them, no text in the header, no time stamp."""
+"""NIfTI files as bytes: voxels and geometry as they were handed over, no text in the header, no time stamp."""
 
 from __future__ import annotations
 
-import gzip
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from isal import isal_zlib
 
 HEADER_BYTES, DATA_START = 348, 352
 TEXT_FIELDS = ("data_type", "db_name", "intent_name", "descrip", "aux_file")
 """Header texts; dcm2niix puts the time of day and image comments there."""
+
+GZIP_FORMAT = 16 + 15
+"""What zlib's interface calls a gzip file with the largest window; its head holds no name and no time."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,19 @@ class RawImage:
         return (1.0 if slope is None else float(slope)), (0.0 if intercept is None else float(intercept))
 
 
+def make_raw(stored: np.ndarray, affine: np.ndarray, scale: tuple[float, float] = (1.0, 0.0)) -> RawImage:
+    """An image of voxels (x, y, z[, volume]) on a scanner's grid in mm."""
+    header = nib.Nifti1Header()
+    header.set_data_dtype(stored.dtype)
+    header.set_data_shape(stored.shape)
+    header.set_zooms([*np.linalg.norm(affine[:3, :3], axis=0), *[1.0] * (stored.ndim - 3)])
+    header.set_sform(affine, code="scanner")
+    header.set_qform(affine, code="scanner", strip_shears=True)
+    header.set_slope_inter(*scale)
+    header.set_xyzt_units("mm", "sec")
+    return RawImage(header, stored)
+
+
 def read_raw(path: Path) -> RawImage:
     """Read a ``.nii`` written by dcm2niix, without applying slope and intercept."""
     content = Path(path).read_bytes()
@@ -49,10 +65,18 @@ def write_raw(image: RawImage, path: Path) -> None:
     header = image.header.copy()
     for field in TEXT_FIELDS:
         header[field] = b""
-    header["vox_offset"] = DATA_START
-    content = header.binaryblock + bytes(DATA_START - HEADER_BYTES) + image.stored.tobytes(order="F")
+    header["vox_offset"], header["magic"] = DATA_START, b"n+1"
+    voxels = image.stored
+    flat = voxels.reshape(-1, order="F") if voxels.flags.f_contiguous else voxels.ravel(order="F")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_bytes(gzip.compress(content, compresslevel=1, mtime=0))
+    with Path(path).open("wb") as file:
+        file.writelines(_packed([header.binaryblock + bytes(DATA_START - HEADER_BYTES), flat.data.cast("B")]))
+
+
+def _packed(parts: list[bytes | memoryview]) -> list[bytes]:
+    """A gzip file of some parts; ISA-L's level 1 packs better than zlib's and in an eighth of the time."""
+    packer = isal_zlib.compressobj(1, isal_zlib.DEFLATED, GZIP_FORMAT)
+    return [*map(packer.compress, parts), packer.flush()]
 
 
 def stack_volumes(volumes: list[RawImage]) -> RawImage:

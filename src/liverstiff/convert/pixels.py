@@ -1,28 +1,41 @@
-"""A slice of a converted volume against the pixels of its DICOM file."""
+"""Slices of a converted image against the pixels of their DICOM files."""
 
 from __future__ import annotations
 
 import numpy as np
-from pydicom.pixels import pixel_array
 
 from liverstiff.convert.nifti import RawImage
-from liverstiff.convert.source import open_dicom
-from liverstiff.dicom import Frame, Volume
+from liverstiff.dicom import Frame, SourceFile, Stack
+from liverstiff.dicom.values import READ_ERRORS, Image, open_image
 
 _LPS_RAS = np.array([-1.0, -1.0, 1.0])
+AWAY = 0.1
+"""Voxels by which a slice may lie beside where its header says."""
 
 
-def holds_slice(image: RawImage, number: int, volume: Volume) -> bool:
-    """True when the middle slice of a header-defined volume is found, pixel by pixel, in that volume of the image.
+def holds_slices(image: RawImage, stack: Stack) -> bool:
+    """True when the middle slice of every volume of a stack is found, pixel by pixel, in that volume of the image.
 
-    Stored numbers are compared, so a scale factor plays no part. Tiled images are passed: their files are volumes.
+    Stored numbers are compared. Where dcm2niix wrote values instead, one slope and intercept must fit all volumes.
     """
-    frame = volume.frames[len(volume.frames) // 2]
-    if frame.header.tiles > 1:
-        return True
-    stored = image.stored[..., number] if image.stored.ndim == 4 else image.stored
-    found = slice_of(stored, image.affine, frame)
-    return found is not None and _same_numbers(_pixels(frame), found)
+    opened: dict[SourceFile, Image] = {}
+    relations = []
+    for number, volume in enumerate(stack.volumes):
+        frame = volume.frames[len(volume.frames) // 2]
+        voxels = image.stored[..., number] if image.stored.ndim == 4 else image.stored
+        try:
+            pixels = _pixels(frame, opened)
+        except READ_ERRORS:
+            return False
+        if frame.header.tiles > 1:
+            relation = _tile_relation(pixels, voxels, frame.header.tiles)
+        else:
+            found = slice_of(voxels, image.affine, frame)
+            relation = None if found is None else _relation(pixels, found)
+        if relation is None:
+            return False
+        relations.append(relation)
+    return all(np.allclose(relation, relations[0], rtol=1e-3, atol=1e-3) for relation in relations)
 
 
 def slice_of(voxels: np.ndarray, affine: np.ndarray, frame: Frame) -> np.ndarray | None:
@@ -42,26 +55,48 @@ def slice_of(voxels: np.ndarray, affine: np.ndarray, frame: Frame) -> np.ndarray
     through = 3 - across - down
     if across == down:
         return None
-    place = float((to_voxel @ (_LPS_RAS * np.array(frame.position) - affine[:3, 3]))[through])
-    if abs(place - round(place)) > 0.1 or not 0 <= round(place) < voxels.shape[through]:
+    corner = to_voxel @ (_LPS_RAS * np.array(frame.position) - affine[:3, 3])
+    first = np.where([along_row[axis] + along_column[axis] < 0 for axis in range(3)], np.array(voxels.shape) - 1, 0)
+    first[through] = place = round(float(corner[through]))
+    if np.abs(corner - first).max() > AWAY or not 0 <= place < voxels.shape[through]:
         return None
-    plane = np.take(voxels, round(place), axis=through)
+    plane = voxels[tuple(place if axis == through else slice(None) for axis in range(3))]
     plane = plane.T if across < down else plane
     plane = plane[::-1] if along_column[down] < 0 else plane
     return plane[:, ::-1] if along_row[across] < 0 else plane
 
 
-def _pixels(frame: Frame) -> np.ndarray:
-    """Stored pixels (row, column) of one frame."""
-    with open_dicom(frame.header.path) as file:
-        return pixel_array(file, index=max(frame.number - 1, 0))
+def _pixels(frame: Frame, opened: dict[SourceFile, Image]) -> np.ndarray:
+    """Stored pixels (row, column) of one frame; a multi-frame object is opened once."""
+    image = opened.get(frame.file) or open_image(frame.file)
+    if frame.frames > 1:
+        opened[frame.file] = image
+    return image.frame(max(frame.number - 1, 0))
 
 
-def _same_numbers(pixels: np.ndarray, stored: np.ndarray) -> bool:
-    """True when the numbers agree, or differ by one slope and intercept (dcm2niix may write scaled values)."""
-    if pixels.shape != stored.shape or np.array_equal(pixels, stored):
-        return pixels.shape == stored.shape
+def _tile_relation(mosaic: np.ndarray, voxels: np.ndarray, tiles: int) -> tuple[float, float] | None:
+    """How the middle tile (row, column) of a mosaic appears among the slices of a volume (x, y, z)."""
+    columns, rows, slices = voxels.shape
+    if slices != tiles or mosaic.shape[0] % rows or mosaic.shape[1] % columns:
+        return None
+    place, wide = tiles // 2, mosaic.shape[1] // columns
+    top, left = place // wide * rows, place % wide * columns
+    tile = mosaic[top : top + rows, left : left + columns]
+    for z in (place, tiles - 1 - place):  # dcm2niix turns the order of some mosaics
+        relation = _relation(tile[::-1], voxels[..., z].T)
+        if relation is not None:
+            return relation
+    return None
+
+
+def _relation(pixels: np.ndarray, stored: np.ndarray) -> tuple[float, float] | None:
+    """Slope and intercept that turn pixels into the numbers of the image; None when none do."""
+    if pixels.shape != stored.shape:
+        return None
+    if np.array_equal(pixels, stored):
+        return 1.0, 0.0
     x, y = pixels.ravel().astype(np.float64), stored.ravel().astype(np.float64)
-    if x.std() == 0 or y.std() == 0:
-        return x.std() == y.std()
-    return float(np.corrcoef(x, y)[0, 1]) > 1 - 1e-9
+    if x.std() == 0 or y.std() == 0 or float(np.corrcoef(x, y)[0, 1]) <= 1 - 1e-9:
+        return None
+    slope, intercept = np.polyfit(x, y, 1)
+    return float(slope), float(intercept)

@@ -1,8 +1,9 @@
-"""One series to one NIfTI image. The header defines the volumes; dcm2niix writes the voxels and is checked against it.
+"""One series to one NIfTI image. The header defines the volumes; whoever writes the voxels is checked against it.
 
-dcm2niix can be silently wrong about b-values, and about the order of volumes and slices. So the count, the order and
+dcm2niix can be silently wrong about b-values, scales, and the order of volumes and slices. So the count, the order and
 the b-value of each volume are known from the header beforehand; a series whose order is not plainly volume by volume is
-handed over one volume at a time; and of every volume of a 4D image one slice is compared with the DICOM pixels.
+handed over one volume at a time; of every volume one slice is compared with the DICOM pixels; and what still does not
+come out as the header describes it is read frame by frame by pydicom, as quantitative maps always are.
 """
 
 from __future__ import annotations
@@ -11,147 +12,140 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from liverstiff.convert.interface import run_dcm2niix
-from liverstiff.convert.nifti import RawImage, read_raw, stack_volumes, write_raw
-from liverstiff.convert.pixels import holds_slice
-from liverstiff.convert.sidecar import read_sidecar, write_sidecar
-from liverstiff.convert.source import lay_out
-from liverstiff.dicom import Stack, read_frames, split_stacks
-from liverstiff.errors import ExamExcluded
-from liverstiff.records import Reason
+from liverstiff.convert.by_dcm2niix import Result, convert_each, convert_whole
+from liverstiff.convert.by_pydicom import convert_frames, convert_quantities
+from liverstiff.convert.diffusion import directions_usable, header_directions, write_gradients
+from liverstiff.convert.faults import NotConverted
+from liverstiff.convert.nifti import write_raw
+from liverstiff.convert.sidecar import write_sidecar
+from liverstiff.dicom import Frame, SourceFile, Stack, Unused, read_frames, split_stacks
+from liverstiff.records import Kind, Reason, SeriesReason
 
-REORDERED_BY_DCM2NIIX = ("GE", "Philips")
-"""Vendors whose slice-by-slice series dcm2niix puts in order."""
-
-UNEXPECTED = ("_Eq", "_ADC")
-"""Marks in the name of an image that dcm2niix interpolated, or split off."""
-
-OVERLAY = "_ROI"
-"""Mark in the name of an overlay plane, which dcm2niix writes as an image of its own."""
+MAPS = frozenset({Kind.ADC, Kind.MRE_STIFFNESS, Kind.MRE_MASKED, Kind.MRE_CONFIDENCE})
+"""Kinds whose values are physical quantities."""
 
 
 @dataclass(frozen=True)
 class Converted:
     """What became of a series."""
 
-    path: Path
-    """The image, ``.nii.gz``; its ``.json``, ``.bval`` and ``.bvec`` lie beside it."""
+    paths: tuple[Path, ...]
+    """The image, ``.nii.gz``, its ``.json``, ``.bval`` and ``.bvec`` beside it; of a map one per uneven slice."""
     shape: tuple[int, ...]
-    """(x, y, z[, volume])."""
+    """(x, y, z[, volume]) of the first."""
     b_values: list[float]
     """s/mm2 of each volume, from the header; empty where the series is no diffusion."""
     notes: list[str]
     """What was done differently from a plain conversion, and where dcm2niix disagreed."""
 
-
-@dataclass(frozen=True)
-class _Result:
-    """An image in memory with what dcm2niix said about it."""
-
-    image: RawImage
-    sidecar: dict[str, Any]
-    b_values: list[float]
-    directions: np.ndarray | None
+    @property
+    def path(self) -> Path:
+        """The image, or the first of several."""
+        return self.paths[0]
 
 
-def convert_series(files: Iterable[Path], out: Path) -> Converted:
+def convert_series(files: Iterable[Path | SourceFile], out: Path, kind: str = "") -> Converted:
     """Convert the files of one MR series, of any body part, to one NIfTI image.
 
     Args:
-        files: DICOM files of one series, in any order, also packed by gzip; others are passed over.
+        files: DICOM files of one series, in any order, also packed by gzip or zip; others are passed over.
         out: the ``.nii.gz`` to write. Voxels, axes and affine are those of dcm2niix. Diffusion also gets ``.bval``
-            (from the header) and, where directions are known, ``.bvec``.
+            (from the header) and ``.bvec`` (zero where no direction is known).
+        kind: a :class:`Kind` when it is known; maps among them keep their physical units.
 
     Raises:
-        ExamExcluded: when the files are not exactly one series of one kind of image, or cannot be converted.
+        NotConverted: when the files are not exactly one series of one kind of image, or cannot be converted.
     """
-    frames = [frame for path in files for frame in read_frames(Path(path)) or [] if frame.header.mr_object]
+    frames = [frame for file in files for frame in _frames(file) if frame.header.mr_object]
     series = {frame.header.series_uid for frame in frames}
     if len(series) != 1:
-        raise _failed(f"the files hold {len(series)} MR series, expected one")
+        raise NotConverted(Reason.CONVERSION_FAILED, f"the files hold {len(series)} MR series, expected one")
     stacks = split_stacks(frames)
     if len(stacks) != 1:
-        raise _failed(f"the series holds {len(stacks)} kinds of image; convert each on its own")
-    return convert_stack(stacks[0], out)
+        detail = f"the series holds {len(stacks)} kinds of image; convert each on its own"
+        raise NotConverted(Reason.CONVERSION_FAILED, detail)
+    return convert_stack(stacks[0], out, kind)
 
 
-def convert_stack(stack: Stack, out: Path) -> Converted:
+def _frames(file: Path | SourceFile) -> list[Frame]:
+    """Frames of a file; none of one that holds none."""
+    try:
+        return read_frames(file if isinstance(file, SourceFile) else SourceFile(str(file)))
+    except Unused:
+        return []
+
+
+def convert_stack(stack: Stack, out: Path, kind: str = "") -> Converted:
     """Convert one stack; as :func:`convert_series`."""
+    _refuse_pictures(stack)
+    if kind in MAPS:
+        return _convert_map(stack, out)
     fault = stack.fault()
     if fault:
-        raise _failed(fault)
+        raise NotConverted(fault.reason, fault.detail)
     with tempfile.TemporaryDirectory(prefix="liverstiff-") as folder:  # mode 0700: it holds links to identified files
         result, notes = _convert(stack, Path(folder))
     notes += _compare_b_values(stack, result.b_values)
     write_raw(result.image, out)
-    _write_companions(stack, result, out)
-    return Converted(out, result.image.stored.shape, stack.b_values, notes)
+    notes += _write_companions(stack, result, out)
+    return Converted((out,), result.image.stored.shape, stack.b_values, notes)
 
 
-def _convert(stack: Stack, folder: Path) -> tuple[_Result, list[str]]:
-    """The whole stack at once where that is safe and comes out right, else volume by volume."""
-    if len(stack.volumes) == 1 or stack.volume_by_volume() or stack.first.header.vendor in REORDERED_BY_DCM2NIIX:
-        result = _convert_whole(stack, folder / "whole")
-        if result is not None and _is_right(stack, result):
-            return result, []
-        if len(stack.volumes) == 1:
-            raise _failed("dcm2niix did not write the one image that the header describes")
-    return _convert_each(stack, folder), ["converted volume by volume"]
+def _refuse_pictures(stack: Stack) -> None:
+    """Refuse what shows values instead of holding them, what may show a name, and what lies nowhere."""
+    header = stack.first.header
+    if header.capture or header.colour:
+        raise NotConverted(SeriesReason.SECONDARY_CAPTURE, "a capture or colour image holds a picture, not values")
+    if header.burned_in:
+        raise NotConverted(SeriesReason.BURNED_IN, "the header says that text is burned into the pixels")
+    if header.tiles == 1 and any(frame.position is None or frame.orientation is None for frame in stack.frames):
+        raise NotConverted(SeriesReason.IMPLAUSIBLE, "images without a position or orientation have no place")
 
 
-def _convert_whole(stack: Stack, folder: Path) -> _Result | None:
-    """One run for all volumes; None when it does not give exactly one image, free of interpolation."""
-    frames = [frame for volume in stack.volumes for frame in volume.frames]
-    return _run(frames, folder)
+def _convert(stack: Stack, folder: Path) -> tuple[Result, list[str]]:
+    """All at once where that is safe and comes out right, else volume by volume, else frame by frame."""
+    plain = stack.first.header.tiles == 1
+    if plain and len(stack.scales) > 1:
+        return convert_frames(stack), ["read frame by frame: slices have scales of their own"]
+    result = convert_whole(stack, folder)
+    if result is not None:
+        return result, []
+    if len(stack.volumes) > 1:
+        result = convert_each(stack, folder)
+        if result is not None:
+            return result, ["converted volume by volume"]
+    if not plain:
+        raise NotConverted(Reason.CONVERSION_FAILED, "dcm2niix did not write the image that the header describes")
+    return convert_frames(stack), ["read frame by frame: dcm2niix did not write the image that the header describes"]
 
 
-def _run(frames: list, folder: Path) -> _Result | None:
-    source, written = folder / "in", folder / "out"
-    lay_out(frames, source)
-    written.mkdir(parents=True)
-    images = [path for path in run_dcm2niix(source, written) if OVERLAY not in path.name]
-    if len(images) != 1 or any(mark in images[0].name for mark in UNEXPECTED):
-        return None
-    path = images[0]
-    b_values = _numbers(path.with_suffix(".bval"))
-    directions = _numbers(path.with_suffix(".bvec"))
-    return _Result(
-        read_raw(path),
-        read_sidecar(path.with_suffix(".json")),
-        [] if b_values is None else b_values.ravel().tolist(),
-        directions,
-    )
+def _convert_map(stack: Stack, out: Path) -> Converted:
+    """A quantitative map by pydicom; slices at uneven distances become files of their own."""
+    fault = stack.fault()
+    uneven = fault is not None and len({len(volume.frames) for volume in stack.volumes}) == 1
+    apart = uneven and fault is not None and fault.reason in (SeriesReason.UNEVEN_SLICES, SeriesReason.MISSING_SLICE)
+    if fault is not None and not apart:
+        raise NotConverted(fault.reason, fault.detail)
+    found = convert_quantities(stack, apart)
+    paths = tuple(chunk_path(out, number) for number in range(1, len(found.images) + 1)) if apart else (out,)
+    units = {"Units": found.unit} if found.unit else {}
+    for image, path in zip(found.images, paths, strict=True):
+        write_raw(image, path)
+        write_sidecar(found.sidecar | units, _beside(path, ".json"))
+    notes = [f"read frame by frame, in {found.unit}" if found.unit else "read frame by frame; no unit is stated"]
+    notes += [f"slices are unevenly spaced: {len(paths)} files of one slice"] if apart else []
+    return Converted(paths, found.images[0].stored.shape, [], notes)
 
 
-def _convert_each(stack: Stack, folder: Path) -> _Result:
-    """One run per volume, stacked in the order of the header."""
-    results = []
-    for number, volume in enumerate(stack.volumes):
-        result = _run(list(volume.frames), folder / str(number))
-        if result is None or not _is_right(Stack(volume.frames), result):
-            raise _failed(f"dcm2niix did not write volume {number + 1} as the header describes it")
-        results.append(result)
-    try:
-        image = stack_volumes([result.image for result in results])
-    except ValueError as error:
-        raise _failed(str(error)) from error
-    return _Result(image, results[0].sidecar, [], None)
-
-
-def _is_right(stack: Stack, result: _Result) -> bool:
-    """True when the image has the shape that the header gives, and each volume of several holds its own slice."""
-    header, shape, volumes = stack.first.header, result.image.stored.shape, len(stack.volumes)
-    if shape[3:] != ((volumes,) if volumes > 1 else ()):
-        return False
-    if header.tiles == 1 and sorted(shape[:3]) != sorted((header.rows, header.columns, stack.slices)):
-        return False
-    if header.tiles > 1 and shape[2] != stack.slices:
-        return False
-    return volumes == 1 or all(holds_slice(result.image, number, volume) for number, volume in enumerate(stack.volumes))
+def chunk_path(out: Path, number: int) -> Path:
+    """The file of one of several slices: BIDS entity ``chunk``, before ``desc`` and the suffix."""
+    base = out.name.removesuffix(".nii.gz")
+    first, *rest = base.split("_")
+    place = next((k for k, part in enumerate(rest) if part.startswith("desc-")), max(len(rest) - 1, 0))
+    return out.with_name("_".join([first, *rest[:place], f"chunk-{number}", *rest[place:]]) + ".nii.gz")
 
 
 def _compare_b_values(stack: Stack, b_values: list[float]) -> list[str]:
@@ -162,20 +156,20 @@ def _compare_b_values(stack: Stack, b_values: list[float]) -> list[str]:
     return []
 
 
-def _write_companions(stack: Stack, result: _Result, out: Path) -> None:
-    """Sidecar, b-values and directions beside the image."""
-    base = out.name.removesuffix(".nii.gz")
-    write_sidecar(result.sidecar, out.with_name(f"{base}.json"))
-    if stack.b_values:
-        out.with_name(f"{base}.bval").write_text(" ".join(f"{b:g}" for b in stack.b_values) + "\n")
-    if stack.b_values and result.directions is not None and result.directions.any():
-        rows = [" ".join(f"{value:g}" for value in row) for row in result.directions]
-        out.with_name(f"{base}.bvec").write_text("\n".join(rows) + "\n")
+def _write_companions(stack: Stack, result: Result, out: Path) -> list[str]:
+    """Sidecar, b-values and directions beside the image; what to note about them."""
+    write_sidecar(result.sidecar, _beside(out, ".json"))
+    if not stack.b_values:
+        return []
+    theirs, volumes = result.directions, len(stack.volumes)
+    if theirs is not None and theirs.shape == (3, volumes) and np.isfinite(theirs).all():
+        write_gradients(stack.b_values, theirs, out)
+        return []
+    usable = directions_usable(stack)
+    known = header_directions(stack, result.image.affine) if usable else np.zeros((3, volumes))
+    write_gradients(stack.b_values, known, out)
+    return [] if usable else ["directions are stated in axes of the vendor: zeros are written"]
 
 
-def _numbers(path: Path) -> np.ndarray | None:
-    return np.loadtxt(path, ndmin=2) if path.exists() else None
-
-
-def _failed(detail: str) -> ExamExcluded:
-    return ExamExcluded(Reason.CONVERSION_FAILED, detail)
+def _beside(image: Path, ext: str) -> Path:
+    return image.with_name(image.name.removesuffix(".nii.gz") + ext)

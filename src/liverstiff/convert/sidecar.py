@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from liverstiff.dicom.scanners import vendor_name
+from liverstiff.dicom.values import Image
+
 NUMBERS = frozenset(
     [
         "MagneticFieldStrength",
@@ -62,6 +65,7 @@ WORDS = {
     "ScanningSequence": {"SE", "IR", "GR", "EP", "RM", "EP\\SE", "SE\\EP", "EP\\GR", "EP\\IR", "GR\\IR", "SE\\IR"},
     "PhaseEncodingDirection": {"i", "i-", "j", "j-", "k", "k-"},
     "PhaseEncodingAxis": {"i", "j", "k"},
+    "Units": {"kPa", "Pa", "fraction", "percent", "per mille", "mm2/s", "um2/s"},
     "PatientPosition": {"HFS", "HFP", "HFDR", "HFDL", "FFS", "FFP", "FFDR", "FFDL"},
 }
 """Keys whose value is one of a few words."""
@@ -82,9 +86,55 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+HEADER_NUMBERS: dict[str, tuple[str, str, float]] = {
+    "MagneticFieldStrength": ("", "MagneticFieldStrength", 1.0),
+    "ImagingFrequency": ("", "ImagingFrequency", 1.0),
+    "EchoTime": ("", "EchoTime", 1e-3),
+    "RepetitionTime": ("MRTimingAndRelatedParametersSequence", "RepetitionTime", 1e-3),
+    "InversionTime": ("", "InversionTime", 1e-3),
+    "FlipAngle": ("MRTimingAndRelatedParametersSequence", "FlipAngle", 1.0),
+    "SliceThickness": ("PixelMeasuresSequence", "SliceThickness", 1.0),
+    "SpacingBetweenSlices": ("PixelMeasuresSequence", "SpacingBetweenSlices", 1.0),
+    "EchoTrainLength": ("MRTimingAndRelatedParametersSequence", "EchoTrainLength", 1.0),
+    "PixelBandwidth": ("", "PixelBandwidth", 1.0),
+    "NumberOfAverages": ("", "NumberOfAverages", 1.0),
+}
+"""Key of the sidecar: functional group, attribute, factor to the unit of BIDS (seconds, tesla, degrees, mm)."""
+
+
+def sidecar_of(image: Image, index: int) -> dict[str, Any]:
+    """The whitelisted entries of a frame's header, as dcm2niix names them and in the units of BIDS."""
+    data = image.dataset
+    found: dict[str, Any] = {}
+    for key, (sequence, keyword, factor) in HEADER_NUMBERS.items():
+        source = image.group(index, sequence) if sequence else data
+        number = _number(source.get(keyword))
+        if number is not None:
+            found[key] = round(number * factor, 9)
+    echo = _number(image.group(index, "MREchoSequence").get("EffectiveEchoTime"))
+    if echo is not None:
+        found["EchoTime"] = round(echo * 1e-3, 9)
+    vendor = vendor_name(str(data.get("Manufacturer", "")))
+    words = {"Modality": data.get("Modality"), "Manufacturer": vendor}
+    words |= {"MRAcquisitionType": data.get("MRAcquisitionType"), "PatientPosition": data.get("PatientPosition")}
+    return whitelisted(found | words)
+
+
+def _number(value: Any) -> float | None:
+    """A header's number; None for none, or for several."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
 def read_sidecar(path: Path) -> dict[str, Any]:
-    """The whitelisted entries of a sidecar that dcm2niix wrote; empty when it wrote none."""
-    return whitelisted(json.loads(path.read_text(encoding="utf-8", errors="replace"))) if path.exists() else {}
+    """The whitelisted entries of a sidecar; empty when there is none, or none that can be read."""
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError):
+        return {}
+    return whitelisted(entries) if isinstance(entries, dict) else {}
 
 
 def write_sidecar(entries: dict[str, Any], path: Path) -> None:

@@ -1,64 +1,88 @@
-"""The files of some frames laid out for dcm2niix: links, unpacked copies, and parts of multi-frame objects."""
+"""The frames that the catalog chose, read again, and their files laid out for dcm2niix."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
+import os
 from collections import defaultdict
 from pathlib import Path
-from typing import BinaryIO
 
+import pandas as pd
 from pydicom import dcmread
 
-from liverstiff.dicom import Frame
-from liverstiff.errors import ExamExcluded
+from liverstiff.convert.faults import NotConverted
+from liverstiff.dicom import Frame, SourceFile, Stack, Unused, read_frames
+from liverstiff.dicom.files import BROKEN_PACKING, TooLarge
 from liverstiff.records import Reason
 
-LARGEST_UNPACKED = 4 * 2**30
-"""Bytes that a packed file may unpack to."""
 
-CHUNK = 2**20
+def read_stack(rows: pd.DataFrame) -> Stack:
+    """One stack of the frames in a table of files; they may come from several series.
+
+    Args:
+        rows: ``path, member, frame`` of each; frame 0 for a single-frame file.
+
+    Raises:
+        NotConverted: when the files have changed since the catalog was made.
+    """
+    wanted = set(zip(map(SourceFile, rows.path, rows.member), rows.frame, strict=True))
+    try:
+        found = [frame for file in sorted({file for file, _ in wanted}) for frame in read_frames(file)]
+    except Unused as fault:
+        raise NotConverted(Reason.UNREADABLE, f"one of its files cannot be read: {fault.detail}") from None
+    frames = tuple(frame for frame in found if (frame.file, frame.number) in wanted)
+    if len(frames) != len(wanted) or len({_grid(frame) for frame in frames}) != 1:
+        raise NotConverted(Reason.UNREADABLE, "its files are not those of the catalog; run catalog again")
+    return Stack(tuple(sorted(frames, key=lambda frame: (frame.instance, frame.index, frame.number, frame.file))))
+
+
+def _grid(frame: Frame) -> tuple:
+    """What the frames of one stack share."""
+    orientation = tuple(round(value, 2) + 0.0 for value in frame.orientation or ())
+    return frame.header.rows, frame.header.columns, frame.header.tiles, orientation
 
 
 def lay_out(frames: list[Frame], folder: Path) -> None:
-    """Put the files of the frames into a folder under plain numbers.
+    """Put the files of the frames into a folder under plain numbers; where they are all of a folder, link to that.
 
     A multi-frame object of which only some frames are wanted is written anew with those alone.
 
     Raises:
-        ExamExcluded: when a file cannot be unpacked or read.
+        NotConverted: when a file cannot be unpacked or read.
     """
-    folder.mkdir(parents=True)
-    wanted: dict[Path, list[Frame]] = defaultdict(list)
+    wanted: dict[SourceFile, list[Frame]] = defaultdict(list)
     for frame in frames:
-        wanted[frame.header.path].append(frame)
-    for number, (path, kept) in enumerate(wanted.items(), start=1):
+        wanted[frame.file].append(frame)
+    alone = _folder_of(wanted)
+    if alone is not None:
+        folder.symlink_to(alone)
+        return
+    folder.mkdir()
+    for number, (file, kept) in enumerate(wanted.items(), start=1):
         target = folder / f"{number:06d}.dcm"
-        if path.suffix == ".gz":
-            unpack(path, target)
-        else:
-            target.symlink_to(path.resolve())
-        if len(kept) < kept[0].header.frames:
+        try:
+            file.put(target)
+        except TooLarge as fault:
+            raise NotConverted(Reason.UNREADABLE, str(fault)) from None
+        except BROKEN_PACKING:
+            raise NotConverted(Reason.UNREADABLE, "a packed file is damaged") from None
+        if len(kept) < kept[0].frames:
             _keep_frames(target, sorted(frame.number for frame in kept))
 
 
-def unpack(path: Path, target: Path, largest: int = LARGEST_UNPACKED) -> None:
-    """Unpack a gzip file, up to a bound.
-
-    Raises:
-        ExamExcluded: when the file is damaged or unpacks to more than ``largest`` bytes.
-    """
-    size = 0
+def _folder_of(wanted: dict[SourceFile, list[Frame]]) -> Path | None:
+    """The folder that holds the wanted files and nothing else; None where something has to be left out or unpacked."""
+    if any(file.packed or len(kept) < kept[0].frames for file, kept in wanted.items()):
+        return None
+    folders = {os.path.dirname(os.path.abspath(file.path)) for file in wanted}  # noqa: PTH100, PTH120  many files
+    if len(folders) != 1:
+        return None
+    (folder,) = folders
+    names = {os.path.basename(file.path) for file in wanted}  # noqa: PTH119
     try:
-        with gzip.open(path, "rb") as packed, target.open("wb") as file:
-            while chunk := packed.read(CHUNK):
-                size += len(chunk)
-                if size > largest:
-                    raise ExamExcluded(Reason.UNREADABLE, f"a packed file unpacks to more than {largest} bytes")
-                file.write(chunk)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ExamExcluded(Reason.UNREADABLE, "a packed file is damaged") from error
+        with os.scandir(folder) as entries:
+            return Path(folder) if all(entry.name in names for entry in entries) else None
+    except OSError:
+        return None
 
 
 def _keep_frames(path: Path, numbers: list[int]) -> None:
@@ -74,8 +98,3 @@ def _keep_frames(path: Path, numbers: list[int]) -> None:
     data.PixelData = pixels + bytes(len(pixels) % 2)
     path.unlink()
     data.save_as(path)
-
-
-def open_dicom(path: Path) -> BinaryIO:
-    """A DICOM file for reading, also a packed one."""
-    return io.BytesIO(gzip.decompress(path.read_bytes())) if path.suffix == ".gz" else path.open("rb")

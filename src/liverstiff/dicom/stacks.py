@@ -182,8 +182,9 @@ def slice_position(frame: Frame) -> float:
     """Position in mm along the slice normal; 0 for tiled images, which hold all their slices."""
     if frame.position is None or frame.orientation is None or frame.header.tiles > 1:
         return 0.0
-    normal = np.cross(frame.orientation[:3], frame.orientation[3:])
-    return round(float(normal @ np.array(frame.position)) / POSITION_MM) * POSITION_MM
+    (a, b, c, d, e, f), (x, y, z) = frame.orientation, frame.position
+    place = (b * f - c * e) * x + (c * d - a * f) * y + (a * e - b * d) * z
+    return round(place / POSITION_MM) * POSITION_MM
 
 
 def _order(frame: Frame) -> tuple:

@@ -7,6 +7,7 @@ from the rescale slope, slices at uneven distances), so the maps are read here.
 from __future__ import annotations
 
 import re
+import tempfile
 import warnings
 import zipfile
 import zlib
@@ -19,6 +20,7 @@ import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.pixels import pixel_array
+from pydicom.uid import JPEGExtended12Bit
 
 from liverstiff.dicom.files import SourceFile
 from liverstiff.dicom.header import SECONDARY_CAPTURE
@@ -95,10 +97,21 @@ class Image:
     @cached_property
     def stored(self) -> np.ndarray:
         """Stored values (frame, row, column)."""
+        if self._wide_jpeg:
+            return _decoded_by_gdcm(self.dataset)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they may quote the header
             pixels = pixel_array(self.dataset)
         return pixels if pixels.ndim == 3 else pixels[None]
+
+    def frame(self, index: int) -> np.ndarray:
+        """Stored values (row, column) of one frame, without decoding the others where that can be."""
+        return self.stored[index] if self._wide_jpeg else pixel_array(self.dataset, index=index)
+
+    @property
+    def _wide_jpeg(self) -> bool:
+        """12-bit JPEG, which pydicom leaves to nobody."""
+        return self.dataset.file_meta.TransferSyntaxUID == JPEGExtended12Bit and self.dataset.BitsStored > 8
 
     @property
     def multi_frame(self) -> bool:
@@ -194,6 +207,20 @@ def read_values(file: SourceFile, wanted: Collection[int] = ()) -> Iterator[MapS
     for index in range(len(image.stored)):
         if not chosen or index + 1 in chosen:
             yield image.values(index)
+
+
+def _decoded_by_gdcm(dataset: Dataset) -> np.ndarray:
+    """Stored values (frame, row, column) of a file that only GDCM itself can decode."""
+    import gdcm
+
+    reader = gdcm.ImageReader()
+    with tempfile.NamedTemporaryFile(prefix="liverstiff-", suffix=".dcm") as file:
+        dataset.save_as(file.name)
+        reader.SetFileName(file.name)
+        if not reader.Read():
+            raise ValueError("its pixels cannot be decoded")
+        content = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
+    return np.frombuffer(content, "<u2").reshape(-1, dataset.Rows, dataset.Columns)
 
 
 def _mapped(stored: np.ndarray, mapping: Dataset) -> np.ndarray:

@@ -13,7 +13,9 @@ import numpy as np
 
 from liverstiff import images
 from liverstiff.config import ElastographyConfig
-from liverstiff.elastography.maps import MapSlice, nearest, on_slice, read_map
+from liverstiff.dicom import SourceFile
+from liverstiff.dicom.values import MapSlice
+from liverstiff.elastography.maps import nearest, on_slice, read_map
 from liverstiff.elastography.region import (
     KPA_PER_UNIT,
     SliceRegion,
@@ -25,7 +27,7 @@ from liverstiff.elastography.region import (
     unmasked,
 )
 from liverstiff.errors import ExamExcluded
-from liverstiff.records import LIVER, Exam, Kind, Reason, read_status, read_table
+from liverstiff.records import LIVER, Exam, Kind, Reason, read_files, read_status
 from liverstiff.shards import map_exams
 
 MASKED_MAP_CONFIDENCE = 0.95
@@ -44,8 +46,8 @@ def elastography_shard(
     """Read the stiffness of every exam of a shard.
 
     Args:
-        shard: private table of the chosen files: ``exam, patient, site, series, kind, volume, b_value, path,
-            frame``.
+        shard: private table of the chosen files: ``exam, patient, site, series, kind, variant, volume, b_value,
+            path, member, frame``.
         segmented: shard folder of the stage ``segment``; its ``space-T1w_mask`` is read.
         registered: shard folder of the stage ``register``; its ``space-T1w_T1w`` is read.
         folder: output, with ``status.csv`` and ``stiffness.csv``: ``stiffness_kpa``, ``area_mm2``, ``slices`` in
@@ -99,13 +101,16 @@ def measure_exam(
 
 def _chosen_maps(exam: Exam, shard: Path) -> dict[str, list[MapSlice]]:
     """The exam's maps by kind."""
-    table = read_table(shard)
+    table = read_files(shard)
     mine = table[table.exam == exam.exam]
     maps: dict[str, list[MapSlice]] = {}
     for kind in (Kind.MRE_STIFFNESS, Kind.MRE_MASKED, Kind.MRE_CONFIDENCE):
-        files = mine[mine.kind == kind].groupby("path", sort=False).frame.agg(list)
-        if len(files):
-            maps[kind] = read_map({Path(str(path)): frames for path, frames in files.items()}, str(kind))
+        files: dict[SourceFile, list[int]] = {}
+        rows = mine[mine.kind == kind]
+        for path, member, frame in zip(rows.path, rows.member, rows.frame, strict=True):
+            files.setdefault(SourceFile(path, member), []).append(frame)
+        if files:
+            maps[kind] = read_map(files, str(kind))
     return maps
 
 
