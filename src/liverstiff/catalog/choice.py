@@ -122,11 +122,17 @@ def _proved(series: Identified, first: str | None) -> Identified:
 
 
 def without_made_traces(exam: list[Identified]) -> list[Identified]:
-    """A trace image at one b-value is derived where the exam holds the directions that it was made from."""
-    raw = [series for series in exam if series.kind == Kind.DWI and series.variant == "directions"]
+    """A trace image at one b-value is derived where the exam holds the directions that it was made from.
+
+    Several of them, of different b-values, are a set of their own.
+    """
+    diffusion = [series for series in exam if series.kind == Kind.DWI]
+    raw = [series for series in diffusion if series.variant == "directions"]
+    single = [series for series in diffusion if series.variant == "trace" and len(_distinct_b(series.stack)) == 1]
 
     def made(series: Identified) -> bool:
-        alone = series.kind == Kind.DWI and series.variant == "trace" and len(_distinct_b(series.stack)) == 1
+        beside = [other for other in single if _same_slices(series.stack, other.stack)]
+        alone = series in single and len(set().union(*(_distinct_b(other.stack) for other in beside))) == 1
         return alone and any(_same_slices(series.stack, other.stack) for other in raw)
 
     why = "a trace image at one b-value, made from another series of this exam"

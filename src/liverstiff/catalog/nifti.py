@@ -18,6 +18,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 
 from liverstiff.catalog.choice import Identified
 from liverstiff.catalog.words import LEAST_SLICES
@@ -214,7 +215,7 @@ def read_image(listed: Listed) -> NiftiSeries:
     try:
         image: Any = nib.load(listed.path)
         shape, affine, values = image.shape, np.array(image.affine), np.asarray(image.dataobj)
-    except (OSError, EOFError, ValueError, ImageFileError) as error:
+    except (OSError, EOFError, ValueError, ImageFileError, HeaderDataError) as error:
         header, why = _header(listed, (1, 1, 1)), f"it cannot be read ({type(error).__name__})"
         frames = _frames(header, listed, (1, 1, 1), np.eye(4), None)
         return _series(listed, header, frames, SeriesReason.UNREADABLE, why)
@@ -300,6 +301,7 @@ def _header(listed: Listed, shape: tuple[int, ...]) -> Header:
         tr=None,
         rows=shape[1],
         columns=shape[0],
+        frame_bytes=0,
         tiles=1,
     )
 

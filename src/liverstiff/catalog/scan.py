@@ -17,7 +17,7 @@ import zipfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -28,8 +28,13 @@ from liverstiff.dicom.header import Header
 from liverstiff.pseudonyms import private_folder
 from liverstiff.records import FileReason
 
+_HEADER_FIELDS = tuple(one.name for one in fields(Header))
+
 BATCH = 128
 """Files that a worker reads at a time."""
+
+SAVED = 32 * BATCH
+"""After so many files the cache is on disk: an interrupted scan goes on from there."""
 
 Entry = tuple[bytes, int, int]
 """Name, size in bytes, time of change in ns; a size below zero stands for what cannot be looked at."""
@@ -46,7 +51,8 @@ _NOT_READ = {
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS version (code TEXT);
-CREATE TABLE IF NOT EXISTS headers (id INTEGER PRIMARY KEY, study TEXT, series TEXT, patient TEXT, facts TEXT UNIQUE);
+CREATE TABLE IF NOT EXISTS headers (id INTEGER PRIMARY KEY, study TEXT, series TEXT, patient TEXT,
+    mark BLOB UNIQUE, facts TEXT);
 CREATE TABLE IF NOT EXISTS files (folder BLOB, name BLOB, member TEXT, size INTEGER, changed INTEGER, reason TEXT,
     detail TEXT, header INTEGER, sop TEXT, frames TEXT, PRIMARY KEY (folder, name, member)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS files_of_a_header ON files (header);
@@ -177,6 +183,8 @@ def scan(tree: Path, cache: Path, workers: int = 1) -> Scan:
     for batch in _in_parallel(changed(), workers):
         read += batch.files
         _insert(database, batch)
+        if read % SAVED < BATCH:
+            database.commit()
     _forget_other_folders(database, folders)
     database.commit()
     return Scan(database, read, kept)
@@ -274,13 +282,20 @@ def _in_parallel(entries: Iterable[tuple[bytes, Entry]], workers: int) -> Iterat
 def _read_batch(entries: list[tuple[bytes, Entry]]) -> _Batch:
     """Read the headers of some files."""
     rows: list[tuple] = []
-    places: dict[Header, int] = {}
+    headers: list[Header] = []
     for folder, (name, size, changed) in entries:
         for member, reason, detail, frames in _read_entry(folder, name, size):
-            header = places.setdefault(frames[0].header, len(places)) if frames else None
-            texts = (frames[0].sop_uid, json.dumps([frame.stored() for frame in frames])) if frames else ("", "")
-            rows.append((folder, name, member, size, changed, reason, detail, header, *texts))
-    return _Batch(len(entries), rows, list(places))
+            if not frames:
+                rows.append((folder, name, member, size, changed, reason, detail, None, "", ""))
+                continue
+            if not headers or headers[-1] is not frames[0].header:
+                headers.append(frames[0].header)
+            kept = _encode([frame.stored() for frame in frames])
+            rows.append((folder, name, member, size, changed, "", "", len(headers) - 1, frames[0].sop_uid, kept))
+    return _Batch(len(entries), rows, headers)
+
+
+_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
 
 
 def _read_entry(folder: bytes, name: bytes, size: int) -> Iterator[tuple[str, str, str, list[Frame]]]:
@@ -315,18 +330,21 @@ def _source(folder: bytes, name: bytes, member: str) -> SourceFile:
 
 def _insert(database: sqlite3.Connection, batch: _Batch) -> None:
     """Add what a worker read; headers that are known keep their number."""
-    numbers = []
-    for header in batch.headers:
-        facts = json.dumps(astuple(header))
-        found = database.execute("SELECT id FROM headers WHERE facts = ?", (facts,)).fetchone()
-        if found is None:
-            row = (header.study_uid, header.series_uid, header.patient_id, facts)
-            added = database.execute("INSERT INTO headers (study, series, patient, facts) VALUES (?, ?, ?, ?)", row)
-            found = (added.lastrowid,)
-        numbers.append(found[0])
+    numbers = [_number_of(database, header) for header in batch.headers]
     rows = [(*row[:7], None if row[7] is None else numbers[row[7]], *row[8:]) for row in batch.rows]
     database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-    database.commit()
+
+
+def _number_of(database: sqlite3.Connection, header: Header) -> int:
+    """The number under which a header is known; a new one is added."""
+    facts = json.dumps([getattr(header, name) for name in _HEADER_FIELDS])
+    mark = hashlib.sha256(facts.encode()).digest()
+    found = database.execute("SELECT id FROM headers WHERE mark = ?", (mark,)).fetchone()
+    if found is not None:
+        return found[0]
+    row = (header.study_uid, header.series_uid, header.patient_id, mark, facts)
+    insert = "INSERT INTO headers (study, series, patient, mark, facts) VALUES (?, ?, ?, ?, ?)"
+    return int(database.execute(insert, row).lastrowid or 0)
 
 
 def _forget_other_folders(database: sqlite3.Connection, folders: set[bytes]) -> None:

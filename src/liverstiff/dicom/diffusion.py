@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from liverstiff.dicom.elements import Elements, tag_of
 
@@ -40,6 +41,8 @@ DIRECTION_TAGS = (
 """Where a direction is stated: three numbers in one element, or one in each of three."""
 BLOCKS = range(0x10, 0x13)
 
+_B_PLACES = [(tag.group << 16 | block << 8 | tag.element, tag) for tag in B_VALUE_TAGS for block in BLOCKS]
+
 STANDARD_B = tag_of("DiffusionBValue")
 STANDARD_DIRECTION = tag_of("DiffusionGradientOrientation")
 IMAGE_COMMENTS = tag_of("ImageComments")
@@ -60,15 +63,26 @@ def b_value(header: Elements, sequence_name: str) -> float | None:
     The vendor's own element, else (0018,9087), else the sequence name, else Canon's comment. GE writes its own element
     on every volume, the standard one not for b = 0; for the others both agree.
     """
-    for tag in B_VALUE_TAGS:
-        numbers = private_numbers(header, tag)
-        if numbers and numbers[0] >= 0:
-            return numbers[0] - GE_FLAG if tag.group == 0x0043 and numbers[0] >= GE_FLAG else numbers[0]
+    for place, tag in _B_PLACES:
+        if place in header.values:
+            numbers = private_numbers(header, tag)
+            if numbers and numbers[0] >= 0:
+                return numbers[0] - GE_FLAG if tag.group == 0x0043 and numbers[0] >= GE_FLAG else numbers[0]
     standard = header.number(STANDARD_B)
     if standard is not None:
         return standard
-    named = re.match(r"\*?ep_?b(\d+)", sequence_name) or re.match(r"b=(\d+(?:\.\d+)?)\b", header.text(IMAGE_COMMENTS))
-    return float(named[1]) if named else None
+    named = _b_of_name(sequence_name)
+    if named is None and IMAGE_COMMENTS in header.values:
+        comment = re.match(r"b=(\d+(?:\.\d+)?)\b", header.text(IMAGE_COMMENTS))
+        return float(comment[1]) if comment else None
+    return named
+
+
+@lru_cache(1024)
+def _b_of_name(sequence: str) -> float | None:
+    """The b-value in a sequence name such as ``*ep_b400t`` or ``ep_b50#1``."""
+    found = re.match(r"\*?ep_?b(\d+)", sequence)
+    return float(found[1]) if found else None
 
 
 def direction(header: Elements) -> Direction | None:

@@ -13,8 +13,17 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 CHARACTER_SET = 0x00080005
 BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
-TEXT = frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI", "UT", "UC"))
+TEXT = ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI", "UT", "UC")
 """Value representations stored as numbers, with their struct codes, and as text."""
+
+
+def vr_number(name: str) -> int:
+    """The two letters of a value representation as they stand in a file; 0 for none."""
+    return int.from_bytes(name.encode(), "little")
+
+
+_CODES = {vr_number(name): code for name, code in BINARY.items()}
+_STATED = frozenset(map(vr_number, (*BINARY, *TEXT)))
 
 
 def tag_of(keyword: str) -> int:
@@ -29,8 +38,8 @@ def tag_of(keyword: str) -> int:
 class Elements:
     """Some elements of a dataset or of a sequence's item, undecoded."""
 
-    values: dict[int, tuple[str, bytes]] = field(default_factory=dict)
-    """By tag: value representation (empty where the file does not state it) and bytes."""
+    values: dict[int, tuple[int, bytes]] = field(default_factory=dict)
+    """By tag: value representation as a number (0 where the file does not state it) and bytes."""
     items: dict[int, list[Elements]] = field(default_factory=dict)
     """By tag of a sequence: its items."""
     encodings: tuple[str, ...] = ("iso8859",)
@@ -39,19 +48,12 @@ class Elements:
     def text(self, tag: int) -> str:
         """A text without padding; empty when absent."""
         found = self.values.get(tag)
-        if found is None:
-            return ""
-        raw = found[1].strip(b"\0 ")
-        if raw.isascii() and b"\x1b" not in raw:
-            return raw.decode("ascii")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they quote the text, which may be a name
-            return decode_bytes(raw, list(self.encodings), set()).strip()
+        return _text(found[1], self.encodings) if found else ""
 
     def texts(self, tag: int) -> tuple[str, ...]:
         """Values of a multi-valued text, upper case; empty when absent."""
-        text = self.text(tag)
-        return tuple(part.strip().upper() for part in text.split("\\")) if text else ()
+        found = self.values.get(tag)
+        return _texts(found[1], self.encodings) if found else ()
 
     def numbers(self, tag: int, vr: str = "") -> tuple[float, ...]:
         """The numbers of an element, stored as text or binary; empty when absent or no numbers.
@@ -64,11 +66,12 @@ class Elements:
         if found is None:
             return ()
         stated, raw = found
-        return _numbers(stated if stated in BINARY or stated in TEXT else vr or _standard_vr(tag), raw)
+        return _numbers(stated if stated in _STATED else _vr_of(tag, vr), raw)
 
     def number(self, tag: int, vr: str = "") -> float | None:
         """The first number of an element; None when there is none."""
-        return next(iter(self.numbers(tag, vr)), None)
+        numbers = self.numbers(tag, vr)
+        return numbers[0] if numbers else None
 
     def integer(self, tag: int, vr: str = "") -> int:
         """The first number of an element as an integer; 0 when there is none."""
@@ -80,9 +83,9 @@ class Elements:
         found = self.items.get(tag)
         return found[0] if found else NOTHING
 
-    def flattened(self) -> dict[int, tuple[str, bytes]]:
+    def flattened(self) -> dict[int, tuple[int, bytes]]:
         """All values, those of the first item of every sequence included; the outer ones count."""
-        flat: dict[int, tuple[str, bytes]] = {}
+        flat: dict[int, tuple[int, bytes]] = {}
         for items in self.items.values():
             if items:
                 flat |= items[0].flattened()
@@ -92,18 +95,36 @@ class Elements:
 NOTHING = Elements()
 
 
+def _text(raw: bytes, encodings: tuple[str, ...]) -> str:
+    """A text without padding."""
+    raw = raw.strip(b"\0 ")
+    if raw.isascii() and b"\x1b" not in raw:
+        return raw.decode("ascii")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they quote the text, which may be a name
+        return decode_bytes(raw, list(encodings), set()).strip()
+
+
+@lru_cache(4096)
+def _texts(raw: bytes, encodings: tuple[str, ...]) -> tuple[str, ...]:
+    """The parts of a multi-valued text; all images of a series state the same."""
+    text = _text(raw, encodings)
+    return tuple(part.strip().upper() for part in text.split("\\")) if text else ()
+
+
 @lru_cache(None)
-def _standard_vr(tag: int) -> str:
+def _vr_of(tag: int, vr: str) -> int:
+    """The representation of an element whose file does not state it: the one given, else that of the standard."""
     try:
-        return dictionary_VR(tag).split(" ")[0]
+        return vr_number(vr or dictionary_VR(tag)[:2])
     except KeyError:
-        return ""
+        return 0
 
 
 @lru_cache(65_536)
-def _numbers(vr: str, raw: bytes) -> tuple[float, ...]:
+def _numbers(vr: int, raw: bytes) -> tuple[float, ...]:
     """Numbers from their bytes; many images of a series state the same."""
-    code = BINARY.get(vr)
+    code = _CODES.get(vr)
     if code:
         size = struct.calcsize(code)
         return struct.unpack(f"<{len(raw) // size}{code}", raw[: len(raw) // size * size])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -18,7 +19,7 @@ FRAME_KEYWORDS = (
     *("SOPInstanceUID", "InstanceNumber", "AcquisitionNumber", "AcquisitionDateTime", "AcquisitionDate", "SeriesDate"),
     *("AcquisitionTime", "SeriesTime", "EchoTime", "ImagePositionPatient", "ImageOrientationPatient", "ImageComments"),
     *("TemporalPositionIdentifier", "TriggerTime", "ComplexImageComponent", "DiffusionBValue", "NumberOfFrames"),
-    *("DiffusionGradientOrientation", "RescaleSlope", "RescaleIntercept", "RescaleType", "BitsAllocated"),
+    *("DiffusionGradientOrientation", "RescaleSlope", "RescaleIntercept", "RescaleType"),
 )
 SEQUENCE_KEYWORDS = (
     *("DimensionIndexSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
@@ -40,6 +41,9 @@ WANTED = (
     | diffusion.PRIVATE_TAGS
 )
 """All elements that are read at top level."""
+
+_TIMES = tuple((_T[f"{name}Time"], _T[f"{name}Date"]) for name in ("Acquisition", "Series"))
+_MOMENTS = tuple(_T[word] for word in ("TemporalPositionIdentifier", "TriggerTime", "AcquisitionNumber"))
 
 STACK_POINTERS = (0x00209056, 0x00209057)
 """Dimension pointers that number the stack and the slice within it."""
@@ -109,8 +113,14 @@ def read_frames(file: SourceFile) -> list[Frame]:
         Unused: when it gives none: no DICOM, unreadable, damaged, no image.
     """
     try:
-        with file.reader() as (read, size):
-            return frames_of(file, read, size)
+        if file.packed:
+            with file.reader() as (read, size):
+                return frames_of(file, read, size)
+        opened = os.open(file.path, os.O_RDONLY)
+        try:  # what reader() does, without its price: there may be a million files
+            return frames_of(file, lambda count, offset: os.pread(opened, count, offset), os.fstat(opened).st_size)
+        finally:
+            os.close(opened)
     except PermissionError:
         raise Unused(FileReason.UNREADABLE, "no permission to read it") from None
     except BROKEN_PACKING:
@@ -141,17 +151,22 @@ def frames_of(file: SourceFile, read: Read, size: int) -> list[Frame]:
 
 _headers: dict[tuple, Header] = {}
 _MOST_HEADERS = 4096
+_newest: list[tuple[tuple, Header]] = []
+"""The header used last: the next image mostly has the same, and to compare is faster than to hash."""
 
 
 def _shared_header(data: Elements) -> Header:
     """The header of a classic image: images of a series, which have equal bytes there, share one object."""
     values = data.values
     key = tuple([values.get(tag) for tag in SERIES_TAGS])
+    if _newest and _newest[0][0] == key:
+        return _newest[0][1]
     header = _headers.get(key)
     if header is None:
         if len(_headers) >= _MOST_HEADERS:
             _headers.clear()
         header = _headers[key] = read_header(data, data, enhanced=False)
+    _newest[:] = [(key, header)]
     return header
 
 
@@ -160,11 +175,12 @@ def _single(file: SourceFile, found: HeaderRead) -> Frame:
     data = found.elements
     header = _shared_header(data)
     b = diffusion.b_value(data, header.sequence_name)
+    frames = max(1, data.integer(_T["NumberOfFrames"]))
     return Frame(
         header=header,
         file=file,
         number=0,
-        frames=max(1, data.integer(_T["NumberOfFrames"])),
+        frames=frames,
         sop_uid=data.text(_T["SOPInstanceUID"]),
         instance=data.integer(_T["InstanceNumber"]),
         time=_time(data),
@@ -180,7 +196,7 @@ def _single(file: SourceFile, found: HeaderRead) -> Frame:
         direction=diffusion.direction(data) if b else None,
         moment=_moment(data),
         index=(),
-        cut_short=_cut_short(found),
+        cut_short=_cut_short(found, header, frames),
     )
 
 
@@ -198,7 +214,7 @@ def _multi_frame(file: SourceFile, found: HeaderRead) -> list[Frame]:
         "sop_uid": data.text(_T["SOPInstanceUID"]),
         "instance": data.integer(_T["InstanceNumber"]),
         "time": _time(data),
-        "cut_short": _cut_short(found),
+        "cut_short": _cut_short(found, header, len(groups)),
     }
     pointers = [_pointer(item) for item in data.items.get(_T["DimensionIndexSequence"], [])]
     kept = [place for place, pointer in enumerate(pointers) if pointer not in STACK_POINTERS]
@@ -241,7 +257,7 @@ def _enhanced(
 
 def _pointer(item: Elements) -> int:
     """The attribute that a dimension of a multi-frame object counts (VR AT: two 16-bit words)."""
-    raw = item.values.get(_T["DimensionIndexPointer"], ("", b""))[1]
+    raw = item.values.get(_T["DimensionIndexPointer"], (0, b""))[1]
     return int.from_bytes(raw[:2], "little") << 16 | int.from_bytes(raw[2:4], "little")
 
 
@@ -250,17 +266,16 @@ def _time(data: Elements) -> str:
     whole = data.text(_T["AcquisitionDateTime"])
     if len(whole) >= 14:
         return whole.split("+")[0]
-    for name in ("Acquisition", "Series"):
-        time = data.text(_T[f"{name}Time"]).replace(":", "")
+    for time_tag, date_tag in _TIMES:
+        time = data.text(time_tag)
         if time:
-            return (data.text(_T[f"{name}Date"]) or data.text(_T["StudyDate"])) + time
+            return (data.text(date_tag) or data.text(_T["StudyDate"])) + time.replace(":", "")
     return ""
 
 
 def _moment(data: Elements) -> Vector:
     """Temporal position, trigger time and acquisition number."""
-    words = ("TemporalPositionIdentifier", "TriggerTime", "AcquisitionNumber")
-    return tuple([data.number(_T[word]) or 0.0 for word in words])
+    return tuple([data.number(tag) or 0.0 for tag in _MOMENTS])
 
 
 def _component(data: Elements) -> str:
@@ -279,13 +294,9 @@ def _unit(data: Elements, rescale: Elements) -> str:
     return rescale.text(_T["RescaleType"])
 
 
-def _cut_short(found: HeaderRead) -> bool:
+def _cut_short(found: HeaderRead, header: Header, frames: int) -> bool:
     """True when a file with plain pixels ends before they do."""
-    data = found.elements
-    bits = data.integer(_T["BitsAllocated"])
-    samples = max(1, data.integer(_T["SamplesPerPixel"])) * max(1, data.integer(_T["NumberOfFrames"]))
-    needed = data.integer(_T["Rows"]) * data.integer(_T["Columns"]) * samples * bits // 8
-    return found.pixel_bytes is not None and found.pixel_bytes < needed
+    return found.pixel_bytes is not None and found.pixel_bytes < header.frame_bytes * frames
 
 
 def _number(data: Elements, keyword: str, default: float) -> float:

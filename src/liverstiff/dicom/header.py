@@ -17,7 +17,15 @@ SERIES_KEYWORDS = (
     *("ImageType", "SOPClassUID", "StudyDate", "Modality", "Manufacturer", "ManufacturerModelName"),
     *("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "PatientID", *TEXT_KEYWORDS),
     *("ContrastBolusAgent", "ScanningSequence", "ScanOptions", "MRAcquisitionType", "RepetitionTime"),
-    *("EchoTrainLength", "MagneticFieldStrength", "Rows", "Columns", "SamplesPerPixel", "BurnedInAnnotation"),
+    *(
+        "EchoTrainLength",
+        "MagneticFieldStrength",
+        "Rows",
+        "Columns",
+        "SamplesPerPixel",
+        "BitsAllocated",
+        "BurnedInAnnotation",
+    ),
     *("EchoPulseSequence", "EchoPlanarPulseSequence", "SpectrallySelectedSuppression", "PatientName"),
 )
 """Attributes that all images of a series share."""
@@ -66,6 +74,8 @@ class Header:
     tr: float | None
     rows: int
     columns: int
+    frame_bytes: int
+    """Bytes of one unpacked image."""
     colour: bool
     tiles: int
     """Slices tiled in one image (Siemens mosaic, UIH VFRAME); 1 for a plain image."""
@@ -107,6 +117,7 @@ def read_header(data: Elements, flat: Elements, enhanced: bool) -> Header:
         tr=flat.number(_T["RepetitionTime"]),
         rows=data.integer(_T["Rows"]),
         columns=data.integer(_T["Columns"]),
+        frame_bytes=_frame_bytes(data),
         colour=data.integer(_T["SamplesPerPixel"]) > 1,
         tiles=_tiles(data),
         enhanced=enhanced,
@@ -130,6 +141,12 @@ def _echo(scanning: set[str], pulse: str, sequence: str) -> str:
             re.search(r"[tf]se|(?<![a-z])se(?![a-z])|fase|spc|h2d", sequence) is not None,
         )
     return {(True, False): "gradient", (False, True): "spin"}.get(stated, "")
+
+
+def _frame_bytes(data: Elements) -> int:
+    """Rows x columns x samples x bits."""
+    samples = max(1, data.integer(_T["SamplesPerPixel"]))
+    return data.integer(_T["Rows"]) * data.integer(_T["Columns"]) * samples * data.integer(_T["BitsAllocated"]) // 8
 
 
 def _tiles(data: Elements) -> int:

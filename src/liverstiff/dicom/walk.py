@@ -10,13 +10,14 @@ import io
 import struct
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pydicom import dcmread, dcmwrite
 from pydicom.charset import convert_encodings
 from pydicom.uid import ExplicitVRLittleEndian
 
-from liverstiff.dicom.elements import BINARY, CHARACTER_SET, TEXT, Elements
+from liverstiff.dicom.elements import CHARACTER_SET, Elements, vr_number
 from liverstiff.dicom.files import LARGEST_UNPACKED, Read
 
 PIXEL_DATA = 0x7FE00010
@@ -33,9 +34,8 @@ LONGEST_VALUE = 65_536
 UNDEFINED = 0xFFFFFFFF
 _ITEM = b"\xfe\xff\x00\xe0"
 _LONG_VRS = ("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UC", "UN", "UR", "UT", "SV", "UV")
-_VR_NAMES = {int.from_bytes(name.encode(), "little"): name for name in (*BINARY, *TEXT, *_LONG_VRS, "AT", "UC", "UR")}
-_LONG_FORM = frozenset(number for number, name in _VR_NAMES.items() if name in _LONG_VRS)
-_SQ, _UN = (int.from_bytes(name, "little") for name in (b"SQ", b"UN"))
+_LONG_FORM = frozenset(map(vr_number, _LONG_VRS))
+_SQ, _UN = vr_number("SQ"), vr_number("UN")
 _head = struct.Struct("<HHHH").unpack_from
 """Group, element, value representation as a number, and the length of the short form."""
 _tag = struct.Struct("<HH").unpack_from
@@ -118,7 +118,7 @@ def _read_elements(read: Read, size: int, wanted: frozenset[int], buffer: bytes 
     undefined length, ``opened`` tag and offset of the outermost, ``kept`` the tags of interest at the present depth.
     """
     buffer = buffer or read(CHUNK, 0)
-    values: dict[int, tuple[str, bytes]] = {}
+    values: dict[int, tuple[int, bytes]] = {}
     sequences: dict[int, bytes] = {}
     top = kept = wanted | {TRANSFER_SYNTAX}
     base, at, end, depth, explicit, compressed, opened = 0, 132, len(buffer), 0, True, False, (0, 0)
@@ -174,7 +174,7 @@ def _read_elements(read: Read, size: int, wanted: frozenset[int], buffer: bytes 
             if vr == _SQ or (not vr and value[:4] == _ITEM):
                 sequences[tag] = value
             elif length <= LONGEST_VALUE:
-                values[tag] = (_VR_NAMES.get(vr, ""), value)
+                values[tag] = (vr, value)
             if tag == TRANSFER_SYNTAX:
                 syntax = value.rstrip(b"\0 ")
                 if syntax in NOT_WALKED:
@@ -184,7 +184,7 @@ def _read_elements(read: Read, size: int, wanted: frozenset[int], buffer: bytes 
 
 
 def _made(
-    values: dict[int, tuple[str, bytes]],
+    values: dict[int, tuple[int, bytes]],
     sequences: dict[int, bytes],
     explicit: bool,
     pixel_bytes: int | None,
@@ -201,9 +201,9 @@ def _made(
 _CODECS: dict[bytes, tuple[str, ...]] = {}
 
 
-def _encodings(values: dict[int, tuple[str, bytes]]) -> tuple[str, ...]:
+def _encodings(values: dict[int, tuple[int, bytes]]) -> tuple[str, ...]:
     """Codecs of the stated character set."""
-    stated = values.get(CHARACTER_SET, ("", b""))[1]
+    stated = values.get(CHARACTER_SET, (0, b""))[1]
     if stated not in _CODECS:
         names: Any = [part.strip() for part in stated.decode("ascii", "replace").strip("\0 ").split("\\")]
         with warnings.catch_warnings():
@@ -235,6 +235,12 @@ def parse_items(content: bytes, explicit: bool, encodings: tuple[str, ...]) -> l
     return items
 
 
+@lru_cache(8192)
+def _parse_again(content: bytes, explicit: bool, encodings: tuple[str, ...]) -> list[Elements]:
+    """As :func:`parse_items`: most frames of an object repeat most of their functional groups."""
+    return parse_items(content, explicit, encodings)
+
+
 def _parse_item(
     content: bytes, at: int, length: int, explicit: bool, encodings: tuple[str, ...]
 ) -> tuple[Elements, int]:
@@ -258,9 +264,9 @@ def _parse_item(
         else:
             after = begin + size
         if group % 2 == 0 and (vr == _SQ or content[begin : begin + 4] == _ITEM):
-            item.items[tag] = parse_items(content[begin : begin + size], explicit, encodings)
+            item.items[tag] = _parse_again(content[begin : begin + size], explicit, encodings)
         elif group % 2 == 0 and size <= LONGEST_VALUE:
-            item.values[tag] = (_VR_NAMES.get(vr, ""), content[begin : begin + size])
+            item.values[tag] = (vr, content[begin : begin + size])
         at = after
     return item, end
 
