@@ -41,6 +41,7 @@ checkpoint catalog:
         exams="results/catalog/exams.csv",
         skipped="results/catalog/skipped.csv",
         overridden="results/catalog/overridden.csv",
+        scans="results/catalog/scans.csv",
         shards=update("results/catalog/shards.csv"),  # exams keep their shard when others are added
         shard_tables=directory("results/catalog/private/shards"),
         linkage="results/catalog/private/linkage.csv",

@@ -1,5 +1,5 @@
 # report: one self-contained page, and its figures for a paper.
-# reads: evaluate, segment, train    writes: reports/    grain: study
+# reads: evaluate, catalog, segment, train    writes: reports/    grain: study
 
 
 rule report:
@@ -10,6 +10,7 @@ rule report:
         residuals=rules.evaluate.output.residuals,
         table1=rules.evaluate.output.table1,
         exclusions=rules.cohort.output.exclusions,
+        scans=rules.catalog.output.scans,
         overlays=every_shard(rules.segment),
         histories=expand(rules.train.output.history, fold=FOLDS),
         code=stage_code("report"),

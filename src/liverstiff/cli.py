@@ -87,13 +87,20 @@ def convert(
     private = private_folder(out / "private")
     list_series(folder, private, [], workers)
     converted = convert_folder(files=private / "files.csv", series=private / "series.csv", out=out, workers=workers)
-    table = Table("exam", "series", "kind", "variant", "file", "notes")
+    table = Table("exam", "series", "kind", "variant", "b-values", "notes, or why not")
     for row in converted.fillna("").to_dict("records"):
         style = None if row["file"] else "red"
         said = row["notes"] if row["file"] else row["reason"]
-        table.add_row(row["exam"], row["series"], row["kind"], row["variant"], row["file"], said, style=style)
+        table.add_row(
+            row["exam"], row["series"], row["kind"], row["variant"], _shortened(row["b_values"]), said, style=style
+        )
     Console().print(table)
     Console().print(f"{(converted.file.fillna('') != '').sum()} of {len(converted)} series converted into {out}")
+
+
+def _shortened(b_values: str) -> str:
+    """The distinct b-values, to whole numbers."""
+    return " ".join(dict.fromkeys(f"{float(b):.0f}" for b in b_values.split()))
 
 
 def run() -> None:

@@ -243,17 +243,7 @@ class TrainConfig(Section):
     """The network and how it learns."""
 
     record: tuple[str, ...] = (
-        "age",
-        "sex",
-        "bmi",
-        "diabetes",
-        "ast",
-        "alt",
-        "ggt",
-        "platelets",
-        "albumin",
-        "bilirubin",
-        "inr",
+        *("age", "sex", "bmi", "diabetes", "ast", "alt", "ggt", "platelets", "albumin", "bilirubin", "inr"),
     )
     """Variables of the record the model reads."""
     patch: tuple[int, int, int] = (8, 8, 8)

@@ -261,6 +261,7 @@ def run_study(out: Path, sites=("alba",), size: int = 2, **settings) -> pd.DataF
         exams=out / "exams.csv",
         skipped=out / "skipped.csv",
         overridden=out / "overridden.csv",
+        scans=out / "scans.csv",
         shards=out / "shards.csv",
         shard_tables=out / "private" / "shards",
         linkage=out / "private" / "linkage.csv",

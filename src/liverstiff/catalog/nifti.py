@@ -1,18 +1,14 @@
-"""Sites that hold NIfTI images already: a BIDS folder, or a table of images. The same facts as a DICOM series gives.
+"""NIfTI images of a site that has no DICOM files: the same facts as a DICOM series gives.
 
 Kinds are declared there, by the file name or in the table; what can be checked without a DICOM header is checked.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import re
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import nibabel as nib
@@ -21,54 +17,18 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from liverstiff.catalog.choice import Identified
+from liverstiff.catalog.nifti_lists import RANK, Listed
 from liverstiff.catalog.words import LEAST_SLICES
 from liverstiff.dicom import Frame, SourceFile, split_stacks
 from liverstiff.dicom.header import Header
 from liverstiff.dicom.scanners import model_name, nominal_field, vendor_name
-from liverstiff.errors import ConfigError
 from liverstiff.records import SEQUENCES, Kind, SeriesReason
-
-TABLE_COLUMNS = ("path", "exam", "patient", "kind")
-MORE_COLUMNS = ("variant", "b_values", "date", "vendor", "model", "field_t")
-
-SUFFIXES = {
-    "T1w": Kind.T1W,
-    "T2w": Kind.T2W,
-    "dwi": Kind.DWI,
-    "ADC": Kind.ADC,
-    "stiffness": Kind.MRE_STIFFNESS,
-    "maskedstiffness": Kind.MRE_MASKED,
-    "confidence": Kind.MRE_CONFIDENCE,
-}
-"""What the last part of a BIDS file name stands for; the elastography maps have no name in BIDS."""
 
 CT_AIR, CT_BONE = -900.0, 200.0
 """Values of air and bone in Hounsfield units; an MR image has neither."""
 
 VOXEL_MM = (0.2, 30.0)
 """Smallest and largest voxel size."""
-
-RANK = {"fat-sat": 0, "water": 0, "plain": 1, "in-phase": 2, "opposed-phase": 3}
-RANK |= {"single-shot": 3, "single-shot fat-sat": 2, "TSE": 1, "radial": 1, "directions": 1}
-
-
-@dataclass(frozen=True)
-class Listed:
-    """One image as a folder or a table names it."""
-
-    path: Path
-    patient: str
-    exam: str
-    """Name of the exam, unique within the site."""
-    kind: Kind
-    variant: str = ""
-    b_values: tuple[float, ...] | None = None
-    """As the table gives them; None: a ``.bval`` file beside the image."""
-    date: str = ""
-    """``YYYYMMDD``; empty when not known."""
-    vendor: str = ""
-    model: str = ""
-    field_t: float | None = None
 
 
 @dataclass(frozen=True)
@@ -89,117 +49,6 @@ class NiftiSeries:
         reason = self.detail or "declared by its name or in the table"
         kind = Kind.OTHER if self.code == SeriesReason.WRONG_MODALITY else self.kind
         return Identified(stack, name, kind, self.variant, 1.0, reason, RANK.get(self.variant, 0), self.code)
-
-
-def list_images(source: Path) -> list[Listed]:
-    """The images of a BIDS folder or of a CSV table.
-
-    Raises:
-        ConfigError: one line per mistake of the table.
-    """
-    return list(_of_folder(source)) if source.is_dir() else _of_table(source)
-
-
-def _of_folder(folder: Path) -> Iterator[Listed]:
-    """Images of a BIDS folder, in the order of their paths; names that BIDS does not know are left out."""
-    dates = _dates(folder)
-    for path in sorted(folder.glob("sub-*/**/*.nii*")):
-        name = re.sub(r"\.nii(\.gz)?$", "", path.name)
-        *entities, suffix = name.split("_")
-        known = dict(entity.split("-", 1) for entity in entities if "-" in entity)
-        kind = SUFFIXES.get(suffix)
-        if kind is None or "sub" not in known or path.suffix not in (".nii", ".gz"):
-            continue
-        if "ce" in known and kind == Kind.T1W:  # the entity of a contrast agent
-            kind = Kind.T1W_POST
-        facts = _sidecar(path)
-        exam = "/".join(filter(None, (known["sub"], known.get("ses"))))
-        yield Listed(
-            path,
-            known["sub"],
-            exam,
-            kind,
-            _variant(known.get("acq", "")),
-            date=dates.get(path, ""),
-            vendor=str(facts.get("Manufacturer", "")),
-            model=str(facts.get("ManufacturersModelName", "")),
-            field_t=facts.get("MagneticFieldStrength"),
-        )
-
-
-def _variant(acquisition: str) -> str:
-    """The variant that an ``acq-`` entity names, e.g. ``acq-water`` or ``acq-fatsat``."""
-    plain = {re.sub(r"[^a-z]", "", name.lower()): name for name in RANK}
-    return plain.get(acquisition.lower(), "")
-
-
-def _sidecar(path: Path) -> dict[str, Any]:
-    """The JSON beside an image; empty when there is none or it cannot be read."""
-    sidecar = path.with_name(re.sub(r"\.nii(\.gz)?$", ".json", path.name))
-    try:
-        facts = json.loads(sidecar.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
-
-
-def _dates(folder: Path) -> dict[Path, str]:
-    """Days of acquisition from the ``scans.tsv`` files, where they state them."""
-    found = {}
-    for table in folder.glob("sub-*/**/*_scans.tsv"):
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                day = re.match(r"(\d{4})-(\d\d)-(\d\d)", row.get("acq_time") or "")
-                if day and row.get("filename"):
-                    found[table.parent / row["filename"]] = "".join(day.groups())
-    return found
-
-
-def _of_table(path: Path) -> list[Listed]:
-    """Images of a table; relative paths count from its folder."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        absent = set(TABLE_COLUMNS) - set(reader.fieldnames or ())
-        if absent:
-            raise ConfigError(f"{path}: no column {', '.join(sorted(absent))}; expected {', '.join(TABLE_COLUMNS)}")
-        rows = list(enumerate(reader, start=2))
-    mistakes: list[str] = []
-    listed = [_of_row(path, line, row, mistakes) for line, row in rows]
-    if mistakes:
-        raise ConfigError("\n".join(mistakes))
-    return [image for image in listed if image is not None]
-
-
-def _of_row(table: Path, line: int, row: dict[str, str], mistakes: list[str]) -> Listed | None:
-    """One row; what is wrong with it is added to the mistakes."""
-    cells = {name: (row.get(name) or "").strip() for name in (*TABLE_COLUMNS, *MORE_COLUMNS)}
-    before = len(mistakes)
-    mistakes += [f"{table}: row {line}: no {name}; fill it" for name in TABLE_COLUMNS if not cells[name]]
-    if cells["kind"] and cells["kind"] not in set(Kind):
-        mistakes.append(f"{table}: row {line}: kind {cells['kind']!r}; expected one of {', '.join(Kind)}")
-    numbers: dict[str, list[float]] = {"b_values": [], "field_t": []}
-    for name, found in numbers.items():
-        try:
-            found += [float(part) for part in cells[name].split()]
-        except ValueError:
-            mistakes.append(f"{table}: row {line}: {name} {cells[name]!r}; expected numbers")
-    date = cells["date"].replace("-", "")
-    if date and not re.fullmatch(r"\d{8}", date):
-        mistakes.append(f"{table}: row {line}: date {cells['date']!r}; expected YYYY-MM-DD")
-    if len(mistakes) > before:
-        return None
-    return Listed(
-        table.parent / cells["path"],
-        cells["patient"],
-        f"{cells['patient']}/{cells['exam']}",
-        Kind(cells["kind"]),
-        cells["variant"],
-        tuple(numbers["b_values"]) or None,
-        date,
-        cells["vendor"],
-        cells["model"],
-        next(iter(numbers["field_t"]), None),
-    )
 
 
 def read_images(listed: list[Listed], workers: int) -> list[NiftiSeries]:

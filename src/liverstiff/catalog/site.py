@@ -13,7 +13,8 @@ from typing import Any
 from liverstiff.catalog.choice import Identified, choose, without_made_traces, without_post_contrast
 from liverstiff.catalog.features import features
 from liverstiff.catalog.identify import identify
-from liverstiff.catalog.nifti import NiftiSeries, exam_frame, list_images, read_images
+from liverstiff.catalog.nifti import NiftiSeries, exam_frame, read_images
+from liverstiff.catalog.nifti_lists import list_images
 from liverstiff.catalog.overrides import Overrides, read_overrides
 from liverstiff.catalog.rules import RULES
 from liverstiff.catalog.scan import Scan, Skipped, Study, scan

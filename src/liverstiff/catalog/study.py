@@ -36,6 +36,7 @@ def catalog_study(
     exams: Path,
     skipped: Path,
     overridden: Path,
+    scans: Path,
     shards: Path,
     shard_tables: Path,
     linkage: Path,
@@ -53,6 +54,7 @@ def catalog_study(
         exams: public table of all exams, with their status.
         skipped: public table of the files that gave no image.
         overridden: public table of the overrides.
+        scans: public table of the exams that go on: how many of each site, scanner and variant of a sequence.
         shards: ``exam, shard``; exams that an existing file names keep their shard, others get new shards.
         shard_tables: private folder (mode 0700): per shard the chosen files, and the status of its exams.
         linkage: private table from pseudonyms to identifiers.
@@ -72,6 +74,7 @@ def catalog_study(
         (table[EXAM_COLUMNS], exams),
         (pd.concat([read_table(path) for path in skipped_sites]), skipped),
         (pd.concat([read_table(path) for path in overridden_sites]), overridden),
+        (scan_counts(table), scans),
         (table[["exam", "shard"]].sort_values(["shard", "exam"]), shards),
     ):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -124,6 +127,22 @@ def exam_table(listed: pd.DataFrame, series: pd.DataFrame, settings: CatalogConf
         reason=[reason for reason, _ in decided],
         detail=[detail for _, detail in decided],
     )
+
+
+def scan_counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Exams that go on by site, scanner, sequence and variant; a sequence that an exam lacks is ``absent``.
+
+    Sites that differ in the variants they acquire give a network a short cut from the site to the stiffness.
+    """
+    going_on = table[table.status == "ok"]
+    parts = [
+        going_on.assign(
+            sequence=name, variant=going_on[f"{name.lower()}_variant"].where(going_on[name.lower()], "absent")
+        )
+        for name in SEQUENCES
+    ]
+    columns = ["site", "vendor", "model", "field_t", "sequence", "variant"]
+    return pd.concat(parts).groupby(columns, dropna=False).size().rename("exams").reset_index()
 
 
 def _decide(exam: Any, rows: pd.DataFrame, settings: CatalogConfig) -> tuple[str, str]:

@@ -23,6 +23,7 @@ def write_report(
     residuals: Path,
     table1: Path,
     exclusions: Path,
+    scans: Path,
     overlays: Sequence[Path],
     histories: Sequence[Path],
     config: dict[str, Any],
@@ -40,6 +41,7 @@ def write_report(
         residuals: effect of age, sex and BMI on the residual.
         table1: description of the partitions.
         exclusions: the exams excluded up to the cohort, with a sentence each.
+        scans: exams by site, scanner, sequence and variant.
         overlays: shard folders of the segmentation, with ``*/*/*desc-overlay.png``.
         histories: ``history.csv`` of each fold.
         config: the whole configuration as plain values; paths are not shown.
@@ -53,7 +55,7 @@ def write_report(
     study = Study.read(
         tables={
             **{"flow": flow, "analysed": analysed, "metrics": metrics},
-            **{"residuals": residuals, "table1": table1, "exclusions": exclusions},
+            **{"residuals": residuals, "table1": table1, "exclusions": exclusions, "scans": scans},
         },
         overlays=list(overlays),
         histories=list(histories),

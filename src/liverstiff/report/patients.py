@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from liverstiff.records import SEQUENCES
 from liverstiff.report.study import Block, Head, Row, Section, Study, filled, gap_blocks, head_of, records
 from liverstiff.report.wording import REASONS, VARIABLES, partition_text, rounded, with_unit
 
@@ -36,6 +37,38 @@ def flow(study: Study) -> Section:
         more = f" (the first {DETAILS_SHOWN} of {len(study.exclusions)})" if len(shown) < len(study.exclusions) else ""
         blocks.append(Block("folded_table", rows, f"Exams excluded before the split, one by one{more}", [], heads))
     return Section("flow", "Exams", "Who was analysed", lead, blocks)
+
+
+def scans(study: Study) -> Section:
+    """Scanners, and which variant of each sequence was taken."""
+    heads = [Head(""), Head("Exams"), *(Head(name) for name in SEQUENCES)]
+    rows = [
+        Row(_scanner(scanner), [str(int(found.exams[found.sequence == SEQUENCES[0]].sum())), *_variants(found)])
+        for scanner, found in study.scans.groupby(["site", "vendor", "model", "field_t"], dropna=False)
+    ]
+    lead = (
+        "Which images of the exams in the catalogue go on. Sites that acquire other variants than the rest give a "
+        "model a short cut from the site to the stiffness."
+    )
+    blocks = [Block("table", rows, "Exams by scanner, and the variants taken of each sequence", [], heads)]
+    return Section("scans", "Scans", "The scanners and their images", lead, blocks)
+
+
+def _scanner(facts: tuple[Any, ...]) -> str:
+    """Site, vendor, model and field strength."""
+    site, vendor, model, field_t = facts
+    return f"{site}: {' '.join(filter(None, (vendor, model)))}" + (f", {field_t:g} T" if pd.notna(field_t) else "")
+
+
+def _variants(found: pd.DataFrame) -> list[str]:
+    """Per sequence the variants with their number of exams, the most frequent first."""
+    return [
+        ", ".join(
+            f"{row.variant or 'taken'} {int(row.exams)}"
+            for row in records(found[found.sequence == name].sort_values("exams", ascending=False, kind="stable"))
+        )
+        for name in SEQUENCES
+    ]
 
 
 def table1(study: Study) -> Section:

@@ -11,7 +11,7 @@ import yaml
 
 from liverstiff.report import plots, provenance
 from liverstiff.report.drawing import axes, save
-from liverstiff.report.patients import flow, table1
+from liverstiff.report.patients import flow, scans, table1
 from liverstiff.report.results import agreement, metrics, residuals, subgroups
 from liverstiff.report.study import Block, Card, Cell, Figure, Section, Study, filled, gap_blocks
 from liverstiff.report.wording import exams_text, partition_text
@@ -132,5 +132,5 @@ def limits(study: Study) -> Section:
 
 
 SECTIONS: tuple[Callable[[Study], Section], ...] = (
-    *(summary, flow, table1, agreement, metrics, subgroups, residuals, training, gallery, made_with, limits),
+    *(summary, flow, scans, table1, agreement, metrics, subgroups, residuals, training, gallery, made_with, limits),
 )

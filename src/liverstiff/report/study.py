@@ -17,7 +17,7 @@ DEMONSTRATION = "demonstration, not evidence"
 
 TEXT = (
     *("exam", "patient", "site", "partition", "fold", "stage", "reason", "detail", "step", "group", "metric"),
-    *("covariate", "effect", "note", "variable", "level", "sex", "steatosis", "vendor"),
+    *("covariate", "effect", "note", "variable", "level", "sex", "steatosis", "vendor", "model", "sequence", "variant"),
 )
 
 Cell = str | Number | Estimate
@@ -40,6 +40,8 @@ class Study:
     """A row per partition, variable and level."""
     exclusions: pd.DataFrame
     """A row per exam excluded up to the cohort."""
+    scans: pd.DataFrame
+    """``site, vendor, model, field_t, sequence, variant, exams``."""
     overlays: list[Path]
     """Shard folders of the segmentation."""
     histories: list[Path]

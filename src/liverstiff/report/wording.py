@@ -30,6 +30,9 @@ EFFECTS = {"age": "slope, kPa per year", "sex": "male − female, kPa", "bmi": "
 REASONS = {
     "missing_sequence": "a required sequence is missing",
     "missing_mre": "no elastogram",
+    "wrong_modality": "no MR image",
+    "conflicting_identity": "images of several patients in one study",
+    "duplicate_exam": "the same exam under another number",
     "unreadable_image": "an image cannot be read",
     "conversion_failed": "conversion failed",
     "implausible_image": "implausible image",
