@@ -8,7 +8,7 @@ from __future__ import annotations
 LEAST_SLICES = 6
 """Fewer slices do not cover a liver."""
 
-SHORT_TE, LONG_TE = (0.0, 6.0), (60.0, 300.0)
+SHORT_TE, LONG_TE = (0.0, 7.0), (60.0, 300.0)
 """Echo times in ms of a T1-weighted gradient echo and of a T2-weighted spin echo."""
 
 MOST_ECHOES = 3
@@ -18,7 +18,7 @@ CONFIDENCE = r"conf[ _-]?map\w*|confidence\w*|confmap\w*|conf"
 _A_MAP = r"(stiff\w*|elast\w*|steif\w*|rigid\w*)"
 _A_MASK = r"(mas[kq]\w*|gemasker\w*)"
 MASKED = (
-    rf"stgrym|{_A_MAP}[ _-]*(map[ _-]*)?(w[ _-]*)?(conf\w*[ _-]*)?({_A_MASK}|95\w*)"
+    rf"stgrym|{_A_MAP}[ _-]*(map[ _-]*)?(w[ _/-]*)?(conf\w*[ ._-]*)?({_A_MASK}|95\w*)"
     rf"|{_A_MASK}[ _-]*{_A_MAP}"
 )
 STIFFNESS = r"stgry|stiff\w*|steif\w*|rigidit\w*|raideur|elastogramm?e?s?|elasticit\w*|shear[ _-]?(stiff\w*|mod\w*)|kpa"
@@ -33,7 +33,7 @@ LOCALIZER = (
 CALIBRATION = (
     r"calib\w*|kalib\w*|cal|asset[ _-]?cal\w*|arc[ _-]?cal\w*|ref|ref\w*[ _-]?scan|referenz\w*|adj\w*"
     r"|shim\w*(?![ _-]*map)|(sense|coil)[ _-]?(ref\w*|scan|sens\w*|survey)|(pre|quick)[ _-]?scan|coil[ _-]?sens\w*"
-    r"|sensi(ti|bi)[vl]\w*|speeder[ _-]?map|map[ _-]scan|(?<=\|)map(?=\||$)"
+    r"|sensi(ti|bi)[vl]\w*|speeder[ _-]?map|map[ _-](scan|speeder)|(?<=\|)map(?=\||$)"
 )
 BOLUS = r"bolus\w*|smart[ _-]?prep|care[ _-]?bolus|(bolus|nav\w*)[ _-]?track\w*|tracker"
 CHOLANGIOGRAPHY = r"\w*mrcp\w*|cholangio\w*|cpre?m|cprm|bili[ _-]?irm|rcp"
@@ -44,26 +44,28 @@ BALANCED = (
 MAPS = (
     r"[rt]2(\*|[ _-]?star)\w*|r2|[rt]2[ _-]?map\w*|t1[ _-]?map\w*|pdff\w*|fat[ _-]?fr\w*|fatfrac\w*|ff|molli\w*"
     r"|fett(anteil|frak)\w*|(b0|b1|field|feld)[ _-]?(map\w*|karte)|feldkarte\w*|shmolli\w*|mapit\w*|lms|fact"
-    r"|ideal[ _-]?iq\w*|m?dixon[ _-]?quant\w*|q[ _-]?dixon|liver[ _-]?lab\w*|star[ _-]?quant"
+    r"|ideal[ _-]?iq\w*|m?dixon[ _-]?quant\w*|q[ _-]?dixon|liver[ _-]?lab\w*|fat[ _-]?quant\w*|star[ _-]?quant"
 )
 MADE = (
     r"sub|subtr\w*|subs|mpr\w*|mip\w*|minip|pjn|proj\w*|reformat\w*|rekon\w*|fusion\w*|fused|3d[ _-]?render\w*|vrt"
     r"|(screen|snap)[ _-]?(shots?|save\w*|cap\w*)|captures?|key[ _-]?im\w*|summary|report|presentation\w*"
 )
 SYNTHETIC = (
-    r"synth\w*|syn|calc\w*|cdwi\w*|c[ _-]?dwi|c[ _-]?b[ _-]?\d+|comp(uted)?[ _-]?(b|dwi|diff)\w*|berechn\w*|calcul\w*"
+    r"synth\w*|syn|syn\w*dwi\w*|calc\w*|cdwi\w*|c[ _-]?dwi|c[ _-]?b[ _-]?\d+|comp(uted)?[ _-]?(b|dwi|diff)\w*"
+    r"|berechn\w*|calcul\w*"
 )
 EXPONENTIAL = r"e[ _-]?adc\w*|exp\w*[ _-]?adc\w*|exponential\w*|expo"
-ADC = r"d?adc\w*|apparent[ _-]diff\w*|avg[ _-]?dc|\w*[ _-]adc"
+ADC = r"d?adc\w*|apparent[ _-]diff\w*|avg[ _-]?dc|av\w*[ _-]diff\w*[ _-]coef\w*|\w*[ _-]adc"
 DIFFUSION_TEXT = r"\w*dwi\w*|\w*diff\w*|dwibs|dw|ep2d[ _-]?diff\w*|epi[ _-]?dwi|resolve\w*|ivim\w*|dti\w*"
 WATER = r"w(?![ _]*/)|water|wasser|eau|acqua|agua"
-FAT = r"f|fat|fett|graisse|vet|grasa|grasso|fat[ _-]?only"
+FAT = r"f(?!/)|fat|fett|graisse|vet|grasa|grasso|fat[ _-]?only"
 FAT_SUPPRESSED = (
-    r"fs|f[ _-]?s|fat[ _-]?(sat\w*|sup\w*)|fatsat|spair|spir|stir|spectral[ _-]?fat|wfs|fettsat\w*|fettsupp\w*"
+    r"fs|f[ _/-]?s|fat[ _-]?(sat\w*|sup\w*)|fatsat|spair|spir|stir|spectral[ _-]?fat|wfs|fettsat\w*|fettsupp\w*"
     r"|chemsat|vibe[ _-]?(fs|spair)|q[ _-]?fs|dixon[ _-]?w|sat\w*[ _-](de[ _-](la[ _-])?)?(graisse|grasa|grasso)"
     r"|sat[ _-]?fat|(vet|fett)(onder|unter|ges)\w*|supp?r\w*[ _-](de[ _-](la[ _-])?)?graisse"
 )
 FAT_KEPT = r"(no|non|not|w/?o|without|ohne|sans|zonder|senza|sin)[ _-]*(f[ _-]?s|fat[ _-]?(sat\w*|sup\w*)|fatsat)"
+DUAL_ECHO = r"dual\w*|2[ _-]?echo|double[ _-]?echo|in[ _-]?(and|&|/|-)?[ _-]?(opp|out)\w*|(opp|out)[ _-]in"
 IN_PHASE = (
     r"in[ _-]?(ph|fase)(ase)?s?|inph\w*|ip|inphase|in[ _-]?phasig|en[ _-]?phase|in(?=$|\||[ _-]te)|fase[ _-]in"
     r"|(ffe|fe|gre|fl2d)[ _-]in"
@@ -71,6 +73,7 @@ IN_PHASE = (
 OPPOSED = (
     r"(opp?|opposed|out|oop|gegen|contre|hors|opposition)([ _-]?of)?[ _-]?ph(ase)?s?|outph\w*|opp?ph\w*|oop|op|opp|out"
     r"|oppos\w*|opposition|gegenphas\w*|(en[ _-])?opos\w*|fase[ _-](op|fuori)\w*|en[ _-]?opp\w*"
+    r"|fuori[ _-](di[ _-])?fase"
 )
 SINGLE_SHOT = (
     r"haste\w*|\w*ssfse\w*|s?ssh\w*|single[ _-]?shot|ss[ _-]?(tse|fse|t2)\w*|t2w?[ _-]ss|sstse|u(ltra)?[ _-]?fse"
@@ -89,7 +92,7 @@ AFTER_CONTRAST = (
 DYNAMIC = r"dyn\w*|multi[ _-]?ph\w*|mph|perf\w*|twist\w*|disco\w*|4d[ _-]?\w*|tri[ _-]?ph\w*|km|dce|tricks|grasp"
 BEFORE_CONTRAST = r"pre\w*|nativ\w*|nat|mask\w*|base\w*|non[ _-]?c\w*|blank?o?|unenh\w*|plain"
 NOT_GIVEN = (
-    r"(?<![a-z])(pre|vor|ohne|sans|avant|w/?o|without|non|no|zonder|voor|o|senza|sin|before)[ _.-]*"
+    r"(?<![a-z])(pre|vor|ohne|sans|avant|w/?o|without|non|no|zonder|voor|o|senza|sin|before|ut[ea]n|uden|fore?)[ _.-]*"
     r"(the[ _.-]*)?(km|inj\w*|gd\w*|gado\w*|contrast\w*|ce?|kontrast\w*|iv|mdc)(?![a-z])"
 )
 WHOLE_EXAM = r"(?<![a-z])(pre[ _]*(/|&|\+|and|und|et|-)[ _]*post|w[ _]*(/|&|and)[ _]*w?o)(?![a-z])"

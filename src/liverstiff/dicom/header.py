@@ -109,7 +109,7 @@ def read_header(data: Elements, flat: Elements, enhanced: bool) -> Header:
         text="|".join(text.lower() for text in texts if text),
         sequence_name=data.text(_T["SequenceName"]),
         contrast_agent=_contrast_agent(data),
-        echo=_echo(scanning, flat.text(_T["EchoPulseSequence"]), "|".join(texts[2:]).lower()),
+        echo=_echo(scanning, flat.text(_T["EchoPulseSequence"]), "|".join(texts).lower()),
         echo_planar="EP" in scanning or "EPI_GEMS" in options or flat.text(_T["EchoPlanarPulseSequence"]) == "YES",
         echo_train=flat.integer(_T["EchoTrainLength"]),
         three_d=data.text(_T["MRAcquisitionType"]) == "3D",
@@ -135,7 +135,7 @@ def _echo(scanning: set[str], pulse: str, sequence: str) -> str:
     if pulse in ("GRADIENT", "SPIN"):
         return pulse.lower()
     stated = "GR" in scanning, "SE" in scanning
-    if not any(stated):
+    if not any(stated):  # IR alone, or an enhanced object that says nothing
         stated = (
             re.search(r"ffe|gre|f[el][23]d|spgr|vibe", sequence) is not None,
             re.search(r"[tf]se|(?<![a-z])se(?![a-z])|fase|spc|h2d", sequence) is not None,

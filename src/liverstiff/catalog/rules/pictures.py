@@ -26,6 +26,16 @@ NOT_AN_IMAGE = (
         Kind.DERIVED,
         0.95,
         "the image type says screen capture",
-        tokens=("SCREEN SAVE", "SCREENSAVE", "SCREEN CAPTURE", "SCREENCAPTURE", "PROTOCOL", "REPORT", "CAPTURE"),
+        tokens=(
+            "SCREEN SAVE",
+            "SCREENSAVE",
+            "SCREEN CAPTURE",
+            "SCREENCAPTURE",
+            "PROTOCOL",
+            "REPORT",
+            "CAPTURE",
+            "RGB",
+            "CSA RESULT",
+        ),
     ),
 )

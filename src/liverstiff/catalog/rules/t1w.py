@@ -5,7 +5,17 @@ from __future__ import annotations
 from functools import partial
 
 from liverstiff.catalog.identify import source
-from liverstiff.catalog.words import FAT, FAT_KEPT, FAT_SUPPRESSED, IN_PHASE, MOST_ECHOES, OPPOSED, SHORT_TE, WATER
+from liverstiff.catalog.words import (
+    DUAL_ECHO,
+    FAT,
+    FAT_KEPT,
+    FAT_SUPPRESSED,
+    IN_PHASE,
+    MOST_ECHOES,
+    OPPOSED,
+    SHORT_TE,
+    WATER,
+)
 from liverstiff.records import Kind, SeriesReason
 
 _t1w = partial(source, Kind.T1W, echo="gradient", te_ms=SHORT_TE)
@@ -54,6 +64,22 @@ T1 = (
         variant="opposed-phase",
         rank=3,
         echoes=(2, MOST_ECHOES),
+        flags=("opposed_phase", "no_fat_suppressed"),
+    ),
+    _dixon(
+        f"{_GRADIENT}: one of two echoes, in phase",
+        variant="in-phase",
+        rank=2,
+        text=DUAL_ECHO,
+        not_text=WATER,
+        flags=("in_phase", "no_fat_suppressed"),
+    ),
+    _dixon(
+        f"{_GRADIENT}: one of two echoes, in opposed phase",
+        variant="opposed-phase",
+        rank=3,
+        text=DUAL_ECHO,
+        not_text=WATER,
         flags=("opposed_phase", "no_fat_suppressed"),
     ),
     _dixon(

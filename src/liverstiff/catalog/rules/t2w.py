@@ -36,6 +36,8 @@ T2 = (
     ),
     _t2w(0.9, f"{_SPIN}: radial blades", variant="radial", rank=1, text=RADIAL),
     _t2w(0.9, f"{_SPIN}: fat-suppressed", variant="TSE fat-sat", flags=("fat_suppressed",)),
+    _t2w(0.9, f"{_SPIN}: the water image", variant="TSE fat-sat", tokens=("WATER", "W")),
+    never(Kind.OTHER, 0.9, "the fat image of a Dixon acquisition", echo="spin", te_ms=LONG_TE, tokens=("FAT", "F")),
     _t2w(0.85, _SPIN, variant="TSE", rank=1),
     source(
         Kind.T2W,
