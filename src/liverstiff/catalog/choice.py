@@ -9,7 +9,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from liverstiff.catalog.features import plain_text, says
-from liverstiff.catalog.words import AFTER_CONTRAST, BEFORE_CONTRAST, DYNAMIC, NOT_GIVEN, WHOLE_EXAM
+from liverstiff.catalog.words import (
+    AFTER_CONTRAST,
+    BEFORE_CONTRAST,
+    BOLUS,
+    DYNAMIC,
+    NOT_GIVEN,
+    SUBTRACTION,
+    WHOLE_EXAM,
+)
 from liverstiff.dicom import Fault, Stack
 from liverstiff.records import SEQUENCES, Kind, SeriesReason
 
@@ -58,8 +66,8 @@ class Identified:
 def without_post_contrast(exam: list[Identified]) -> list[Identified]:
     """T1w series that cannot be proved to precede the contrast agent become ``T1w_post``.
 
-    The proof: no agent in the header, no word of a later phase in the text, and, where the exam has a series with
-    either, an acquisition time before the first of those. Three or more T1w series with the same parameters count as a
+    The proof: no agent in the header, no word of a later phase in the text, and an acquisition time before the first
+    series of the exam that shows a sign of contrast agent. Three or more T1w series with the same parameters count as a
     dynamic series of which only the first precedes the agent.
     """
     firsts = [series.time for series in exam if _after_contrast(series)]
@@ -69,9 +77,14 @@ def without_post_contrast(exam: list[Identified]) -> list[Identified]:
 
 
 def _after_contrast(series: Identified) -> bool:
-    """True for a series with contrast agent by its header, and for a T1w series of a later phase by its text."""
+    """True for a sign that contrast agent was given: in the header, a phase in the text of a T1w series, several
+    volumes over time, the tracking of a bolus, a subtraction.
+    """
     later = series.kind == Kind.T1W_POST or (series.kind == Kind.T1W and (_dynamic(series) or says_after(series.text)))
-    return later or (series.kind != Kind.LOCALIZER and series.stack.first.header.contrast_agent)
+    tracked = series.kind == Kind.OTHER and says(series.text, BOLUS)
+    subtracted = series.kind == Kind.DERIVED and says(series.text, SUBTRACTION)
+    agent = series.kind != Kind.LOCALIZER and series.stack.first.header.contrast_agent
+    return later or tracked or subtracted or agent
 
 
 def _dynamic(series: Identified) -> bool:

@@ -38,7 +38,7 @@ CALIBRATION = (
 BOLUS = r"bolus\w*|smart[ _-]?prep|care[ _-]?bolus|(bolus|nav\w*)[ _-]?track\w*|tracker"
 CHOLANGIOGRAPHY = r"\w*mrcp\w*|cholangio\w*|cpre?m|cprm|bili[ _-]?irm|rcp"
 BALANCED = (
-    r"trufi\w*|true?[ _-]?fisp\w*|fiesta\w*|b[ _-]?t?ff?e\w*|\*?tfi2d1\w*|balanced\w*|[bt]?ssfp\w*"
+    r"trufi\w*|true?[ _-]?fisp\w*|fiesta\w*|s?b[ _-]?t?ff?e\w*|\*?tfi2d1\w*|balanced\w*|[bt]?ssfp\w*"
     r"|true?[ _-]?ssfp\w*|trueffe|bal[ _-]?ffe"
 )
 MAPS = (
@@ -83,12 +83,13 @@ RADIAL = r"blade\w*|\w*blade|prop\w*|multi[ _-]?vane\w*|mvxd|mv|jet|arms"
 INVERSION = r"stir\w*|tirm\w*|\*?tir2d\w*"
 
 AFTER_CONTRAST = (
-    r"art|arterial\w*|arteriel\w*|arteriee\w*|hap|eap|lap|pvp?|portal\w*|port[ _-]?ven\w*|porto\w*|ven|venous\w*"
-    r"|venos\w*|veineu\w*|veneus\w*|delay\w*|late|spat\w*|spaet\w*|tardi\w*|laat|differe\w*|equil\w*|eq|hbp"
-    r"|hep[ _-]?bil\w*|hepato[ _-]?bil\w*|hb|post\w*|nach|apres|na|dopo|tras|gd|gad|c\+|ce|contrast\w*|kontrast\w*"
-    r"|primovist\w*|eovist\w*|gado\w*|dotarem|prohance|multihance|inj\w*|transition\w*|\d+[ _-]?min\w*"
+    r"art|arter\w*|artar\w*|hap|eap|lap|pvp?|port[ao]\w*|port[ _-]?ven\w*|ven|ven[aeou]\w*|vein\w*|delay\w*|late\w*"
+    r"|laat|spat\w*|spaet\w*|sen|tard\w*|differe\w*|equil\w*|gleichgew\w*|evenw\w*|eq|hbp|hb|hep[ _-]?bil\w*"
+    r"|hepato[ _-]?[bcs]\w*|parenchym\w*|post\w*|nach|apres|na|efter|etter|dopo|tras|gd|gad|c\+|ce|contrast\w*"
+    r"|kontrast\w*|primovist\w*|eovist\w*|gado\w*|dotarem|prohance|multihance|inj\w*|transition\w*|\d+[ _-]?min\w*"
     r"|ph(ase)?[ _-]?[1-9]"
 )
+SUBTRACTION = r"sub|subtr\w*|subs"
 DYNAMIC = r"dyn\w*|multi[ _-]?ph\w*|mph|perf\w*|twist\w*|disco\w*|4d[ _-]?\w*|tri[ _-]?ph\w*|km|dce|tricks|grasp"
 BEFORE_CONTRAST = r"pre\w*|nativ\w*|nat|mask\w*|base\w*|non[ _-]?c\w*|blank?o?|unenh\w*|plain"
 NOT_GIVEN = (
