@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from pydantic import ValidationError
 
 from liverstiff.config import SIMULATE, Config, RecordConfig
 from liverstiff.errors import ConfigError, LiverStiffError
+from liverstiff.nifti_lists import list_images
+from liverstiff.overrides import read_overrides
 
 
 def load_config(values: dict[str, Any], source: str = "config.yaml") -> Config:
@@ -73,25 +76,30 @@ def check_inputs(config: Config, root: Path = Path()) -> None:
             f"segment.atlases: no image_*.nii.gz in {config.segment.atlases}; expected labelled volumes "
             "image_*.nii.gz and label_*.nii.gz; give that folder"
         )
-    if config.catalog.overrides is not None and not (root / config.catalog.overrides).is_file():
-        problems.append(
-            f"catalog.overrides: no file {root / config.catalog.overrides}; expected a CSV table; correct the path"
-        )
+    if config.catalog.overrides is not None:
+        problems += _mistakes(lambda: read_overrides([root / str(config.catalog.overrides)]))
     if problems:
         raise ConfigError("\n".join(problems))
 
 
+def _mistakes(read: Callable[[], object]) -> list[str]:
+    """What reading a table finds wrong with it."""
+    try:
+        read()
+    except ConfigError as error:
+        return str(error).splitlines()
+    return []
+
+
 def _check_nifti(key: str, source: Path) -> list[str]:
-    """Problems with a site's NIfTI images: a BIDS folder, or a table with the columns that are needed."""
-    if source.is_dir():
-        if any(source.glob("sub-*/**/*.nii*")):
-            return []
-        return [f"{key}: no sub-*/**/*.nii.gz in {source}; expected a BIDS folder; correct the path"]
-    if not source.is_file():
+    """Problems with a site's NIfTI images: a BIDS folder, or a table."""
+    if not source.exists():
         return [f"{key}: no folder or table {source}; expected a BIDS folder or a CSV table; correct the path"]
-    with source.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        absent = {"path", "exam", "patient", "kind"} - set(next(csv.reader(file), []))
-    return [f"{key}: no column {name!r} in {source}; add it" for name in sorted(absent)]
+    if source.is_file():
+        return [f"{key}: {mistake}" for mistake in _mistakes(lambda: list_images(source))]
+    if not list_images(source):
+        return [f"{key}: no image with a BIDS name in {source}; expected sub-*/**/*_T1w.nii.gz; correct the path"]
+    return []
 
 
 def _check_tree(key: str, folder: Path) -> list[str]:

@@ -8,8 +8,8 @@ import pytest
 from test_catalog import run_site, run_study
 from tiny_dicom import write_exam
 
-from liverstiff.catalog.overrides import read_overrides
 from liverstiff.errors import ConfigError
+from liverstiff.overrides import read_overrides
 
 
 def write_table(path: Path, *rows: dict[str, str]) -> Path:

@@ -79,6 +79,34 @@ def test_site_names_fit_into_paths(checkout, site):
     assert any(f"data.sites.{site}" in line for line in refused(checkout))
 
 
+def test_mistakes_in_the_overrides(checkout):
+    (checkout.folder / "overrides.csv").write_text("exam,kind,take\ne1,T1,\n,T2w,\n")
+    checkout.edit_config(catalog={"overrides": "overrides.csv"})
+    assert [line.split(": ", 2)[2].split(";")[0] for line in refused(checkout)] == [
+        "row 2: kind 'T1'",
+        "row 3: it selects every series",
+    ]
+
+
+def test_a_site_has_dicom_or_nifti(checkout):
+    config = yaml.safe_load(checkout.read("config.yaml"))
+    config["data"]["sites"]["alba"]["nifti"] = "bids"
+    (checkout.folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (line,) = refused(checkout)
+    assert line == "config.yaml: data.sites.alba: give either dicom or nifti, the one that holds the site's images"
+
+
+def test_a_bids_folder_without_images(checkout):
+    config = yaml.safe_load(checkout.read("config.yaml"))
+    site = config["data"]["sites"]["alba"]
+    del site["dicom"]
+    site["nifti"] = "bids"
+    (checkout.folder / "bids").mkdir()
+    (checkout.folder / "config.yaml").write_text(yaml.safe_dump(config))
+    (line,) = refused(checkout)
+    assert line.startswith("data.sites.alba.nifti: no image with a BIDS name in bids; ")
+
+
 def test_good_own_data_is_accepted(checkout):
     give_own_data(checkout)
     run = checkout.snakemake("--dry-run")

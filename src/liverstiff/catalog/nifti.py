@@ -17,11 +17,11 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from liverstiff.catalog.choice import Identified
-from liverstiff.catalog.nifti_lists import RANK, Listed
 from liverstiff.catalog.words import LEAST_SLICES
 from liverstiff.dicom import Frame, SourceFile, split_stacks
 from liverstiff.dicom.header import Header
 from liverstiff.dicom.scanners import model_name, nominal_field, vendor_name
+from liverstiff.nifti_lists import RANK, Listed
 from liverstiff.records import SEQUENCES, Kind, SeriesReason
 
 CT_AIR, CT_BONE = -900.0, 200.0

@@ -14,12 +14,12 @@ from liverstiff.catalog.choice import Identified, choose, without_made_traces, w
 from liverstiff.catalog.features import features
 from liverstiff.catalog.identify import identify
 from liverstiff.catalog.nifti import NiftiSeries, exam_frame, read_images
-from liverstiff.catalog.nifti_lists import list_images
-from liverstiff.catalog.overrides import Overrides, read_overrides
 from liverstiff.catalog.rules import RULES
 from liverstiff.catalog.scan import Scan, Skipped, Study, scan
 from liverstiff.dicom import Frame, SourceFile, Stack, split_stacks
 from liverstiff.errors import DataError
+from liverstiff.nifti_lists import list_images
+from liverstiff.overrides import Overrides, read_overrides
 from liverstiff.pseudonyms import ensure_key, exam_pseudonym, patient_pseudonym, private_folder
 from liverstiff.records import Exam, FileReason
 

@@ -8,10 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from liverstiff.catalog.choice import Identified
 from liverstiff.errors import ConfigError
 from liverstiff.records import Kind, SeriesReason
+
+if TYPE_CHECKING:  # the Snakefile reads this module, and a stage's is heavy
+    from liverstiff.catalog.choice import Identified
 
 COLUMNS = ("site", "exam", "series", "text", "kind", "take", "note")
 """``site``, ``exam``, ``series`` and ``text`` select (an empty cell selects all); ``kind`` and ``take`` decide."""
