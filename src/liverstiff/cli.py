@@ -15,7 +15,11 @@ from rich.table import Table
 from liverstiff.check import findings
 from liverstiff.errors import ConfigError, LiverStiffError
 
-app = typer.Typer(help="Liver stiffness (kPa) from routine MRI and the health record.", no_args_is_help=True)
+app = typer.Typer(
+    help="Liver stiffness (kPa) from routine MRI and the health record.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # they hold names of patients
+)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,8 +28,10 @@ SUFFIXES = {
 }
 """What the last part of a BIDS file name stands for; the elastography maps have no name in BIDS."""
 
-RANK = {"fat-sat": 0, "water": 0, "plain": 1, "in-phase": 2, "opposed-phase": 3}
-RANK |= {"single-shot": 3, "single-shot fat-sat": 2, "TSE": 1, "radial": 1, "directions": 1}
+RANK = {"": 1, "fat-sat": 0, "water": 0, "plain": 1, "in-phase": 2, "opposed-phase": 3}
+RANK |= {"fat": 3, "TSE fat-sat": 0, "radial fat-sat": 0, "TSE": 1, "radial": 1, "single-shot fat-sat": 2}
+RANK |= {"single-shot": 3, "trace": 0, "directions": 1}
+"""Variants that may be named, with their preference."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,14 @@ def list_images(source: Path) -> list[Listed]:
 def _of_folder(folder: Path) -> Iterator[Listed]:
     """Images of a BIDS folder, in the order of their paths; names that BIDS does not know are left out."""
     dates = _dates(folder)
-    for path in sorted(folder.glob("sub-*/**/*.nii*")):
-        name = re.sub(r"\.nii(\.gz)?$", "", path.name)
+    for path in sorted(folder.glob("sub-*/**/*")):
+        if not path.name.lower().endswith((".nii", ".nii.gz")):
+            continue
+        name = re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE)
         *entities, suffix = name.split("_")
         known = dict(entity.split("-", 1) for entity in entities if "-" in entity)
         kind = SUFFIXES.get(suffix)
-        if kind is None or "sub" not in known or path.suffix not in (".nii", ".gz"):
+        if kind is None or "sub" not in known:
             continue
         if "ce" in known and kind == Kind.T1W:  # the entity of a contrast agent
             kind = Kind.T1W_POST
@@ -82,7 +87,7 @@ def _of_folder(folder: Path) -> Iterator[Listed]:
             date=dates.get(path, ""),
             vendor=str(facts.get("Manufacturer", "")),
             model=str(facts.get("ManufacturersModelName", "")),
-            field_t=facts.get("MagneticFieldStrength"),
+            field_t=next(iter(_numbers(str(facts.get("MagneticFieldStrength", ""))) or ()), None),
         )
 
 
@@ -106,7 +111,7 @@ def _dates(folder: Path) -> dict[Path, str]:
     """Days of acquisition from the ``scans.tsv`` files, where they state them."""
     found = {}
     for table in folder.glob("sub-*/**/*_scans.tsv"):
-        with table.open(newline="", encoding="utf-8-sig") as file:
+        with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
             for row in csv.DictReader(file, delimiter="\t"):
                 day = re.match(r"(\d{4})-(\d\d)-(\d\d)", row.get("acq_time") or "")
                 if day and row.get("filename"):
@@ -116,12 +121,15 @@ def _dates(folder: Path) -> dict[Path, str]:
 
 def _of_table(path: Path) -> list[Listed]:
     """Images of a table; relative paths count from its folder."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        absent = set(TABLE_COLUMNS) - set(reader.fieldnames or ())
-        if absent:
-            raise ConfigError(f"{path}: no column {', '.join(sorted(absent))}; expected {', '.join(TABLE_COLUMNS)}")
-        rows = list(enumerate(reader, start=2))
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            absent = set(TABLE_COLUMNS) - set(reader.fieldnames or ())
+            rows = list(enumerate(reader, start=2))
+    except UnicodeDecodeError:
+        raise ConfigError("the table of images is not UTF-8; save it as UTF-8") from None
+    if absent:
+        raise ConfigError(f"no column {', '.join(sorted(absent))}; expected {', '.join(TABLE_COLUMNS)}")
     mistakes: list[str] = []
     listed = [_of_row(path, line, row, mistakes) for line, row in rows]
     if mistakes:
@@ -130,22 +138,19 @@ def _of_table(path: Path) -> list[Listed]:
 
 
 def _of_row(table: Path, line: int, row: dict[str, str], mistakes: list[str]) -> Listed | None:
-    """One row; what is wrong with it is added to the mistakes."""
+    """One row; what is wrong with it is added to the mistakes, which quote no cell: it may name a person."""
     cells = {name: (row.get(name) or "").strip() for name in (*TABLE_COLUMNS, *MORE_COLUMNS)}
-    before = len(mistakes)
-    mistakes += [f"{table}: row {line}: no {name}; fill it" for name in TABLE_COLUMNS if not cells[name]]
-    if cells["kind"] and cells["kind"] not in set(Kind):
-        mistakes.append(f"{table}: row {line}: kind {cells['kind']!r}; expected one of {', '.join(Kind)}")
-    numbers: dict[str, list[float]] = {"b_values": [], "field_t": []}
-    for name, found in numbers.items():
-        try:
-            found += [float(part) for part in cells[name].split()]
-        except ValueError:
-            mistakes.append(f"{table}: row {line}: {name} {cells[name]!r}; expected numbers")
     date = cells["date"].replace("-", "")
+    wrong = {name: "fill it" for name in TABLE_COLUMNS if not cells[name]}
+    if cells["kind"] and cells["kind"] not in set(Kind):
+        wrong["kind"] = f"expected one of {', '.join(Kind)}"
+    if cells["variant"] not in RANK:
+        wrong["variant"] = f"expected nothing or one of {', '.join(filter(None, RANK))}"
+    wrong |= {name: "expected numbers" for name in ("b_values", "field_t") if _numbers(cells[name]) is None}
     if date and not re.fullmatch(r"\d{8}", date):
-        mistakes.append(f"{table}: row {line}: date {cells['date']!r}; expected YYYY-MM-DD")
-    if len(mistakes) > before:
+        wrong["date"] = "expected YYYY-MM-DD"
+    mistakes += [f"row {line}: {name}: {expected}" for name, expected in wrong.items()]
+    if wrong:
         return None
     return Listed(
         table.parent / cells["path"],
@@ -153,9 +158,18 @@ def _of_row(table: Path, line: int, row: dict[str, str], mistakes: list[str]) ->
         f"{cells['patient']}/{cells['exam']}",
         Kind(cells["kind"]),
         cells["variant"],
-        tuple(numbers["b_values"]) or None,
+        _numbers(cells["b_values"]) or None,
         date,
         cells["vendor"],
         cells["model"],
-        next(iter(numbers["field_t"]), None),
+        next(iter(_numbers(cells["field_t"]) or ()), None),
     )
+
+
+def _numbers(cell: str) -> tuple[float, ...] | None:
+    """The numbers of a cell; None when it holds something else."""
+    try:
+        numbers = tuple(float(part) for part in cell.split())
+    except ValueError:
+        return None
+    return numbers if all(map(math.isfinite, numbers)) else None

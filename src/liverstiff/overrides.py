@@ -79,7 +79,8 @@ def _overridden(series: Identified, row: Override) -> Identified:
         reason = f"row {row.row} of the overrides; by its header {was}: {series.reason}"
         kind = Kind(row.kind)
         variant = series.variant if kind == series.kind else ""
-        series = replace(series, kind=kind, variant=variant, confidence=1.0, reason=reason, code=None)
+        code = SeriesReason.POST_CONTRAST if kind == Kind.T1W_POST else None
+        series = replace(series, kind=kind, variant=variant, confidence=1.0, reason=reason, code=code, declared=True)
     if row.take == "no":
         return replace(series, code=SeriesReason.OVERRIDDEN, reason=f"{series.reason}; row {row.row} of the overrides")
     if row.take == "yes":

@@ -28,7 +28,7 @@ def exam_pseudonym(key: bytes, site: str, study_uid: str) -> str:
 
 
 def _digest(key: bytes, text: str) -> str:
-    return hmac.new(key, text.encode(), sha256).hexdigest()[:12]
+    return hmac.new(key, text.encode(errors="surrogateescape"), sha256).hexdigest()[:12]
 
 
 def read_key(path: str | Path) -> bytes:

@@ -86,6 +86,7 @@ class SeriesReason(StrEnum):
     NO_B_VALUES = "no_b_values"
     ONE_B_VALUE = "one_b_value"
     NO_B_ZERO = "no_b_zero"
+    SEVERAL_VOLUMES = "several_volumes"
     CONTRADICTION = "contradiction"
     UNREADABLE = "unreadable_image"
     IMPLAUSIBLE = "implausible_image"
@@ -100,6 +101,7 @@ class Reason(StrEnum):
     MISSING_MRE = "missing_mre"
     WRONG_MODALITY = "wrong_modality"
     DUPLICATE_EXAM = "duplicate_exam"
+    NO_PATIENT_ID = "no_patient_id"
     # convert, harmonize, register, segment, pack
     UNREADABLE = "unreadable_image"
     CONVERSION_FAILED = "conversion_failed"

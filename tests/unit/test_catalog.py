@@ -11,10 +11,10 @@ from tiny_dicom import write_enhanced, write_exam, write_series
 
 from liverstiff.catalog import catalog_site, catalog_study
 from liverstiff.catalog.choice import choose, says_after, without_post_contrast
+from liverstiff.catalog.exam import identify_all
 from liverstiff.catalog.features import Features, says
 from liverstiff.catalog.identify import identify
 from liverstiff.catalog.rules import RULES
-from liverstiff.catalog.site import identify_all
 from liverstiff.catalog.study import assign_shards
 from liverstiff.config import CatalogConfig
 from liverstiff.dicom import SourceFile, read_frames, split_stacks
@@ -274,7 +274,7 @@ def run_study(out: Path, sites=("alba",), size: int = 2, **settings) -> pd.DataF
 def test_site_without_exams_is_one_line(tmp_path):
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "note.txt").write_text("no image")
-    with pytest.raises(DataError, match="no MR exam at site 'alba'") as error:
+    with pytest.raises(DataError, match="no exam at site 'alba'") as error:
         run_site(tmp_path / "tree", tmp_path / "out")
     assert "\n" not in str(error.value)
 

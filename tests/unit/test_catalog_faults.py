@@ -4,7 +4,9 @@ import contextlib
 import gzip
 import multiprocessing
 import os
+import random
 import shutil
+import sqlite3
 import tempfile
 import zipfile
 from pathlib import Path
@@ -16,8 +18,10 @@ from pydicom.uid import JPEG2000Lossless, RLELossless
 from test_catalog import frames_of, run_site, run_study
 from tiny_dicom import write_exam, write_series
 
-from liverstiff.catalog.scan import scan
-from liverstiff.dicom import SourceFile, Unused, read_frames
+from liverstiff.catalog.exam import catalog_exam, different_people
+from liverstiff.catalog.scan import Study, scan
+from liverstiff.dicom import SourceFile, Unused, read_frames, split_stacks
+from liverstiff.overrides import Overrides
 from liverstiff.records import read_files
 
 GRADIENT = {"MRAcquisitionType": "3D", "SeriesDescription": "t1_vibe_fs", "SeriesNumber": 6}
@@ -246,7 +250,15 @@ def test_skipped_files_are_counted_without_their_names(faulty):
 
 def test_odd_names_of_files_and_folders(tmp_path):
     exam = exam_of(tmp_path / "tree", 0)
-    odd = ["new\nline", "comma,quote\"'", os.fsdecode(b"\xff\xfe not text"), "größe ☃", "NA", "%41 &<>|;$(x)"]
+    odd = [
+        "new\nline",
+        "return\r",
+        "comma,quote\"'",
+        os.fsdecode(b"\xff\xfe not text"),
+        "größe ☃",
+        "NA",
+        "%41 &<>|;$(x)",
+    ]
     for name, series in zip(odd, sorted(exam.iterdir()), strict=False):
         renamed = series.rename(exam / name)
         for number, path in enumerate(files(renamed)):
@@ -320,12 +332,22 @@ def test_a_rescan_reads_only_what_changed(tmp_path):
 
 
 def test_a_cache_of_other_code_or_damaged_is_made_anew(tmp_path, capsys):
-    tree, cache = tmp_path / "tree", tmp_path / "cache" / "x.sqlite"
+    tree, out = tmp_path / "tree", tmp_path / "out"
+    cache = out / "private" / "headers" / "alba.sqlite"
     exam_of(tree, 0)
-    scan(tree, cache)
-    cache.write_bytes(b"no database at all" * 100)
+    run_site(tree, out)
+    before = (out / "sites/alba.csv").read_bytes()
+    whole = cache.read_bytes()
+    for damaged in (b"no database at all" * 100, whole[:4096] + b"\xff" * 4096 * 4 + whole[4096 * 5 :]):
+        cache.write_bytes(damaged)
+        run_site(tree, out)
+        assert "the cache of headers is damaged" in capsys.readouterr().out
+        assert (out / "sites/alba.csv").read_bytes() == before
+    database = sqlite3.connect(cache)
+    database.execute("UPDATE version SET code = 'other'")
+    database.commit()
+    database.close()
     assert scan(tree, cache).read == 59
-    assert "the cache of headers is damaged" in capsys.readouterr().out
 
 
 def test_a_zip_of_an_exam_and_a_folder_give_the_same_series(tmp_path):
@@ -400,8 +422,6 @@ def test_a_file_cut_anywhere_in_its_header_is_no_image(tmp_path, length):
 
 
 def test_random_bytes_never_crash_the_reader(tmp_path):
-    import random
-
     source = write_series(tmp_path, "Philips", slices=1, b_values=(400.0,))[0]
     content = bytearray(source.read_bytes())
     draw = random.Random(0)
@@ -414,3 +434,185 @@ def test_random_bytes_never_crash_the_reader(tmp_path):
         with contextlib.suppress(Unused):
             read += len(frames_of(source))
     assert read > 500
+
+
+def test_random_damage_never_stops_an_exam(tmp_path):
+    """Through identification and choice, not only through the reader."""
+    source = write_series(tmp_path / "source", "Philips", slices=8, b_values=(0.0, 400.0))
+    contents = [path.read_bytes() for path in source]
+    draw = random.Random(1)
+    for _ in range(400):
+        frames = []
+        for path, content in zip(source, contents, strict=True):
+            damaged = bytearray(content)
+            for _ in range(draw.randint(0, 3)):
+                damaged[draw.randrange(132, len(damaged))] = draw.randrange(256)
+            path.write_bytes(damaged)
+            with contextlib.suppress(Unused):
+                frames += frames_of(path)
+        if frames:
+            catalog_exam("alba", bytes(32), Study("1.2.3", frames), Overrides())
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"ImagePositionPatient": ["nan", "0", "0"]},
+        {"ImageOrientationPatient": ["nan"] * 6},
+        {"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]},
+        {"PixelSpacing": [0, 0]},
+        {"PixelSpacing": None},
+        {"RescaleSlope": 0, "RescaleIntercept": 0},
+    ],
+)
+def test_impossible_numbers_are_a_fault_of_the_series(tmp_path, attributes):
+    exam = exam_of(tmp_path / "tree", 0)
+    for path in files(exam / "6"):
+        data = dcmread(path)
+        for keyword, value in attributes.items():
+            if value is None:
+                delattr(data, keyword)
+            else:
+                setattr(data, keyword, value)
+        data.save_as(path)
+    run_site(tmp_path / "tree", tmp_path / "out")
+    (row,) = run_study(tmp_path / "out").to_dict("records")
+    assert row["reason"] == "missing_sequence"
+    assert row["t2w"] == row["dwi"] == "True"
+
+
+@pytest.mark.parametrize("shift", [{"ImagePositionPatient": 30.0}, {"PixelSpacing": [4.0, 6.0]}])
+def test_volumes_on_different_grids_are_not_put_together(tmp_path, shift):
+    """One series per b-value, of which the second lies elsewhere."""
+    for number, b in enumerate((0, 800), start=1):
+        common = {"SeriesInstanceUID": f"1.2.3.{number}", "SeriesNumber": number, "ScanningSequence": "EP"}
+        common |= {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "TRACEW"], "EchoTime": 60.0}
+        for path in write_series(tmp_path / "tree" / str(number), b_values=(b,), **common):
+            if number == 2:
+                position = dcmread(path).ImagePositionPatient
+                moved = [position[0] + shift.get("ImagePositionPatient", 0.0), *position[1:]]
+                edit(path, **{**shift, "ImagePositionPatient": moved})
+    run_site(tmp_path / "tree", tmp_path / "out")
+    series = pd.read_csv(tmp_path / "out/sites/alba.csv")
+    assert not series.chosen.any()
+    assert set(series.code) == {"one_b_value"}
+
+
+def test_one_series_per_b_value_is_taken_together(tmp_path):
+    for number, b in enumerate((0, 400, 800), start=1):
+        common = {"SeriesInstanceUID": f"1.2.3.{number}", "SeriesNumber": number, "ScanningSequence": "EP"}
+        common |= {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "TRACEW"], "EchoTime": 60.0}
+        write_series(tmp_path / "tree" / str(number), b_values=(b,), **common)
+    run_site(tmp_path / "tree", tmp_path / "out")
+    series = pd.read_csv(tmp_path / "out/sites/alba.csv", keep_default_na=False)
+    assert series.chosen.all()
+    assert set(series.code) == {""}
+    assert series.why[0] == "taken: taken together with s002, s003"
+
+
+def test_an_image_without_b_value_beside_b_zero_is_a_part_of_its_own(tmp_path):
+    paths = write_series(tmp_path, "Canon", b_values=(0, 800, 1000), slices=8)
+    for path in paths[-8:]:
+        data = dcmread(path)
+        del data.DiffusionBValue
+        data.save_as(path)
+    stacks = split_stacks(frames_of(*paths))
+    assert [stack.b_values for stack in stacks] == [[0, 800], []]
+    without_zero = [path for path in paths if dcmread(path).get("DiffusionBValue") != 0]
+    assert [stack.b_values for stack in split_stacks(frames_of(*without_zero))] == [[800, 0]]  # Canon leaves b = 0 out
+
+
+def test_patients_without_a_number_are_not_one_patient(tmp_path):
+    for number in range(2):
+        write_exam(tmp_path / "tree" / str(number), StudyInstanceUID=f"1.2.{number}", PatientID="")
+    run_site(tmp_path / "tree", tmp_path / "out")
+    exams = run_study(tmp_path / "out")
+    assert exams.reason.to_list() == ["no_patient_id"] * 2
+    assert exams.patient.nunique() == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "different"),
+    [
+        ({"DOE^JANE", ""}, False),
+        ({"DOE^JANE", "doe^jane^^DR"}, False),
+        ({"YAMADA^TAROU", "Yamada^Tarou=山田^太郎"}, False),
+        ({"DOE^JANE", "JANE DOE"}, False),
+        ({"DOEJANELONG", "DOEJANE"}, False),
+        ({"DOE^JANE", "ROE^RICHARD"}, True),
+    ],
+)
+def test_names_of_one_person(names, different):
+    assert different_people(names) == different
+
+
+def test_of_copies_the_whole_one_counts(tmp_path):
+    exam = exam_of(tmp_path / "tree", 0)
+    shutil.copytree(exam / "6", exam / "0")
+    for path in files(exam / "0"):
+        path.write_bytes(path.read_bytes()[:-60])
+    run_site(tmp_path / "tree", tmp_path / "out")
+    (row,) = run_study(tmp_path / "out").to_dict("records")
+    assert row["status"] == "ok"
+    double = pd.read_csv(tmp_path / "out/private/sites/alba/duplicates.csv")
+    assert double.path.str.contains("/0/").sum() == len(double) == 8
+
+
+def test_one_instance_number_for_all_images_is_no_copy(tmp_path):
+    exam = exam_of(tmp_path / "tree", 0)
+    for path in files(exam / "6"):
+        edit(path, SOPInstanceUID="1.2.3.4")
+    run_site(tmp_path / "tree", tmp_path / "out")
+    assert run_study(tmp_path / "out").status.to_list() == ["ok"]
+
+
+def test_equal_times_and_places_are_no_copy_without_equal_pixels(tmp_path):
+    exam_of(tmp_path / "tree", 0)
+    write_exam(tmp_path / "tree" / "other", StudyInstanceUID="1.2.9", PatientID="P0")
+    for path in sorted((tmp_path / "tree" / "other").rglob("*")):
+        if path.is_file():
+            data = dcmread(path)
+            edit(path, PixelData=(data.pixel_array + 1).astype("<u2").tobytes())
+    run_site(tmp_path / "tree", tmp_path / "out")
+    assert run_study(tmp_path / "out").reason.to_list() == ["", ""]
+
+
+def test_odd_archives(tmp_path):
+    exam = exam_of(tmp_path / "tree", 0)
+    zipfile.ZipFile(exam / "none.zip", "w").close()
+    with zipfile.ZipFile(exam / "packed twice.zip", "w") as archive:
+        path = files(exam / "6")[0]
+        archive.writestr("IM1.DCM.GZ", gzip.compress(path.read_bytes()))
+    path.rename(exam / "moved")
+    (exam / "moved").unlink()
+    run_site(tmp_path / "tree", tmp_path / "out")
+    assert run_study(tmp_path / "out").status.to_list() == ["ok"]
+    skipped = pd.read_csv(tmp_path / "out/private/sites/alba/skipped.csv")
+    assert skipped.reason.to_list() == ["no_image"]
+
+
+def test_a_packed_header_of_a_gigabyte_is_not_unpacked(tmp_path):
+    path = write_series(tmp_path, slices=1)[0]
+    content = path.read_bytes()
+    place = content.index(b"\x28\x00\x02\x00")  # before the pixel module
+    bomb = content[:place] + b"\x28\x00\x01\x00OB\0\0" + (1 << 30).to_bytes(4, "little") + bytes(200 << 20)
+    packed = tmp_path / "bomb.gz"
+    packed.write_bytes(gzip.compress(bomb, 1))
+    with pytest.raises(Unused, match="too large"):
+        read_frames(SourceFile(str(packed)))
+
+
+def test_a_file_that_kills_its_reader_costs_that_file_alone(tmp_path, monkeypatch):
+    exam_of(tmp_path / "tree", 0)
+    victim = files(tmp_path / "tree" / "exam 0" / "1")[0]
+
+    def deadly(file: SourceFile):
+        if file.path == str(victim):
+            os.kill(os.getpid(), 9)
+        return read_frames(file)
+
+    monkeypatch.setattr("liverstiff.catalog.reading.read_frames", deadly)
+    monkeypatch.setattr("liverstiff.catalog.reading.BATCH", 16)
+    found = scan(tmp_path / "tree", tmp_path / "cache" / "x.sqlite", workers=2)
+    assert [(one.reason, one.detail) for one in found.skipped()] == [("damaged_file", "reading it ended the process")]
+    assert sum(len(found.study(uid, headers).frames) for uid, headers in found.studies().items()) == 58

@@ -10,7 +10,7 @@ from test_catalog import frames_of, run_site
 from tiny_dicom import write_series
 
 from liverstiff.catalog.choice import without_made_traces, without_post_contrast
-from liverstiff.catalog.site import identify_all
+from liverstiff.catalog.exam import identify_all
 from liverstiff.simulate.small import write_small_exams
 
 FOLDER = Path(__file__).parent

@@ -108,17 +108,76 @@ def test_a_table_and_the_fault_of_every_image(tmp_path):
 
 def test_mistakes_of_a_table_are_one_line_each(tmp_path):
     rows = [
-        {"path": "a.nii", "exam": "x", "patient": "p", "kind": "T1", "b_values": "", "date": ""},
+        {"path": "a.nii", "exam": "x", "patient": "p", "kind": "T1", "b_values": "", "date": "", "variant": "JOHN DOE"},
         {"path": "a.nii", "exam": "", "patient": "p", "kind": "DWI", "b_values": "0,400", "date": "6.5.2023"},
     ]
     with pytest.raises(ConfigError) as error:
         run_site(write_table(tmp_path, rows), tmp_path / "out", nifti=True)
     lines = str(error.value).splitlines()
-    assert [line.split(": ", 1)[1].split(";")[0] for line in lines] == [
-        "row 2: kind 'T1'",
-        "row 3: no exam",
-        "row 3: b_values '0,400'",
-        "row 3: date '6.5.2023'",
+    assert [line.split(": expected")[0] for line in lines] == [
+        "row 2: kind",
+        "row 2: variant",
+        "row 3: exam: fill it",
+        "row 3: b_values",
+        "row 3: date",
     ]
+    assert "DOE" not in str(error.value)
     with pytest.raises(ConfigError, match="no column exam, kind, patient"):
         run_site(write_table(tmp_path, [{"path": "x"}]), tmp_path / "out", nifti=True)
+
+
+def codes(folder: Path) -> dict[str, str]:
+    """Code of every series of a BIDS folder by the number of the patient."""
+    run_site(folder / "bids", folder / "out", nifti=True)
+    run_study(folder / "out", require_mre=False)
+    series = pd.read_csv(folder / "out/series.csv", keep_default_na=False)
+    linkage = pd.read_csv(folder / "out/private/linkage.csv", dtype=str)
+    return series.merge(linkage[["exam", "patient_id"]], on="exam").set_index("patient_id").code.to_dict()
+
+
+def test_a_declared_native_image_is_taken_beside_a_contrast_enhanced_one(tmp_path):
+    anat = tmp_path / "bids" / "sub-1" / "anat"
+    write_image(anat / "sub-1_acq-fatsat_T1w.nii.gz")
+    write_image(anat / "sub-1_ce-gd_T1w.nii.gz")
+    run_site(tmp_path / "bids", tmp_path / "out", nifti=True)
+    series = pd.read_csv(tmp_path / "out/sites/alba.csv").set_index("kind")
+    assert series.chosen.to_dict() == {"T1w": True, "T1w_post": False}
+
+
+def test_geometry_that_contradicts_itself(tmp_path):
+    turned = AFFINE @ np.diag([-1.0, 1, 1, 1])
+    for number in range(4):
+        image = nib.Nifti1Image(np.random.default_rng(0).integers(1, 900, SHAPE).astype(np.int16), AFFINE)
+        image.set_sform(AFFINE, code=1 if number in (0, 1) else 0)
+        image.set_qform(turned if number == 1 else AFFINE, code=0 if number == 3 else 1)
+        path = tmp_path / "bids" / f"sub-{number}" / "anat" / f"sub-{number}_T1w.nii.gz"
+        path.parent.mkdir(parents=True)
+        image.to_filename(path)
+    coronal = np.array([[3.0, 0, 0, 0], [0, 0, 8, 0], [0, 3, 0, 0], [0, 0, 0, 1]])
+    write_image(tmp_path / "bids/sub-4/anat/sub-4_T2w.nii.gz", affine=coronal, shape=(20, 20, 8))
+    write_image(tmp_path / "bids/sub-5/anat/sub-5_T2w.nii.gz", volumes=2)
+    write_image(tmp_path / "bids/sub-6/anat/sub-6_T1w.NII.GZ")
+    found = codes(tmp_path)
+    assert found == {
+        "0": "", "1": "implausible_image", "2": "", "3": "implausible_image", "4": "not_a_source",
+        "5": "several_volumes", "6": "",
+    }  # fmt: skip
+
+
+def test_damage_anywhere_is_a_code(tmp_path):
+    for number in range(40):
+        path = write_image(tmp_path / f"bids/sub-{number:02d}/anat/sub-{number:02d}_T1w.nii.gz")
+        content = bytearray(path.read_bytes())
+        draw = np.random.default_rng(number)
+        for place in draw.integers(4, len(content), 1 + number % 5):
+            content[place] = draw.integers(256)
+        path.write_bytes(content)
+        path.with_name(path.name.replace(".nii.gz", ".json")).write_bytes(
+            b'{"MagneticFieldStrength": "3", "Manufacturer": 7, "x": "\xff"}' if number % 2 else b'{"a": 1}'
+        )
+    (tmp_path / "bids/sub-00/sub-00_scans.tsv").write_bytes(b"filename\tacq_time\n\xfc\t2023\n")
+    found = codes(tmp_path)
+    assert len(found) == 40
+    assert set(found.values()) <= {"", "unreadable_image", "implausible_image", "wrong_modality", "too_few_slices",
+                                   "secondary_capture", "not_a_source", "several_volumes"}  # fmt: skip
+    assert "unreadable_image" in found.values()

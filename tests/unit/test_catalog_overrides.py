@@ -46,9 +46,9 @@ def test_a_series_by_its_names_in_the_table_of_series(out):
     )
     assert series.loc["s007", ["kind", "chosen", "why"]].to_list() == ["T1w", True, "taken: as overridden"]
     assert not series.chosen["s006"]
-    assert (series.code["s006"], series.why["s006"]) == ("less_preferred", "not taken: s007 is preferred")
+    assert (series.code["s006"], series.why["s006"]) == ("less_preferred", "not taken: s007 is preferred: fat-sat")
     assert (series.code["s002"], bool(series.chosen["s002"])) == ("overridden", False)
-    assert series.reason["s007"].startswith("row 2 of the overrides; by its header T1w_post fat-sat: ")
+    assert series.reason["s007"].startswith("row 2 of the overrides; by its header T1w fat-sat: ")
     used = pd.read_csv(out / "overridden.csv")
     assert used[["site", "table", "row", "series"]].to_numpy().tolist() == [["alba", 1, 2, 1], ["alba", 1, 3, 1]]
 

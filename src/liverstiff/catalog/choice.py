@@ -11,14 +11,16 @@ from functools import cached_property
 from liverstiff.catalog.features import plain_text, says
 from liverstiff.catalog.words import (
     AFTER_CONTRAST,
+    AGENT_GIVEN,
     BEFORE_CONTRAST,
     BOLUS,
     DYNAMIC,
     NOT_GIVEN,
+    SHORT_TE,
     SUBTRACTION,
     WHOLE_EXAM,
 )
-from liverstiff.dicom import Fault, Stack
+from liverstiff.dicom import Fault, Stack, in_plane
 from liverstiff.records import SEQUENCES, Kind, SeriesReason
 
 MRE_MAPS = (Kind.MRE_STIFFNESS, Kind.MRE_MASKED, Kind.MRE_CONFIDENCE)
@@ -51,6 +53,8 @@ class Identified:
     chosen: bool = False
     forced: bool = False
     """A user's table says that it is to be taken."""
+    declared: bool = False
+    """Its kind was stated by a person, not found."""
 
     @cached_property
     def time(self) -> str:
@@ -73,18 +77,21 @@ def without_post_contrast(exam: list[Identified]) -> list[Identified]:
     firsts = [series.time for series in exam if _after_contrast(series)]
     repeated = _second_of_a_dynamic(exam)
     first = min([*firsts, *([repeated] if repeated else [])], default=None)
-    return [_proved(series, first) if series.kind == Kind.T1W else series for series in exam]
+    return [_proved(series, first) if series.kind == Kind.T1W and not series.declared else series for series in exam]
 
 
 def _after_contrast(series: Identified) -> bool:
-    """True for a sign that contrast agent was given: in the header, a phase in the text of a T1w series, several
-    volumes over time, the tracking of a bolus, a subtraction.
+    """True for a sign that contrast agent was given: in the header, a phase in the text of a T1-weighted or derived
+    series of any plane, several volumes over time, the tracking of a bolus, a subtraction, an agent by its name.
     """
-    later = series.kind == Kind.T1W_POST or (series.kind == Kind.T1W and (_dynamic(series) or says_after(series.text)))
-    tracked = series.kind == Kind.OTHER and says(series.text, BOLUS)
-    subtracted = series.kind == Kind.DERIVED and says(series.text, SUBTRACTION)
-    agent = series.kind != Kind.LOCALIZER and series.stack.first.header.contrast_agent
-    return later or tracked or subtracted or agent
+    frame = series.stack.first
+    if series.declared or series.kind == Kind.LOCALIZER or series.kind.startswith("MRE"):
+        return series.kind == Kind.T1W_POST
+    gradient = frame.header.echo == "gradient" and (frame.echo_time or 0) <= SHORT_TE[1]
+    later = series.kind == Kind.T1W_POST or (series.kind == Kind.T1W and _dynamic(series))
+    if gradient or series.kind == Kind.DERIVED:  # a late T2w says nothing: the word is weak there
+        later = later or says_after(series.text) or says(series.text, rf"{BOLUS}|{SUBTRACTION}")
+    return later or says(_without_negations(series.text), AGENT_GIVEN) or frame.header.contrast_agent
 
 
 def _dynamic(series: Identified) -> bool:
@@ -110,11 +117,16 @@ def says_after(text: str) -> bool:
     ``without contrast`` and the like count for nothing, and words that name the whole examination only where no word
     of the native phase stands beside them.
     """
-    series_text = re.sub(WHOLE_EXAM, " ", text)
-    text = re.sub(NOT_GIVEN, " pre ", series_text if says(series_text, BEFORE_CONTRAST) else text)
+    text = _without_negations(text)
     if says(text, AFTER_CONTRAST) or re.search(r"\+ ?(c|gd|km|gad)(?![a-z])", text):
         return True
     return says(text, DYNAMIC) and not says(text, BEFORE_CONTRAST)
+
+
+def _without_negations(text: str) -> str:
+    """A text without names of the whole examination, where it names the native phase, and without ``no contrast``."""
+    series_text = re.sub(WHOLE_EXAM, " ", text)
+    return re.sub(NOT_GIVEN, " pre ", series_text if says(series_text, BEFORE_CONTRAST) else text)
 
 
 def _proved(series: Identified, first: str | None) -> Identified:
@@ -174,12 +186,14 @@ def _explained(series: Identified, taken: tuple[Identified, ...] | None, best: I
         code, why = None, "as overridden" if series.forced else "preferred"
         if len(taken) > 1:
             why = f"taken together with {', '.join(other.series for other in taken if other is not series)}"
-        if series.kind == Kind.DWI and min(b for one in taken for b in one.stack.b_values) > 10:
+        if series.kind == Kind.DWI and 0.0 not in set().union(*(_distinct_b(one.stack) for one in taken)):
             code, why = SeriesReason.NO_B_ZERO, f"{why}; there is no image at b = 0"
         return replace(series, chosen=True, code=code, why=f"taken: {why}")
     if series.code is not None:
         return replace(series, why=f"not taken: {_never(series)}")
     fault = unfit(series)
+    if fault is None and series.kind not in (*SEQUENCES, *MRE_MAPS):
+        fault = Fault(SeriesReason.NOT_A_SOURCE, f"{series.kind} is no sequence that can be taken")
     if fault:
         return replace(series, code=fault.reason, why=f"not taken: {fault.detail}")
     if best is None:
@@ -190,6 +204,8 @@ def _explained(series: Identified, taken: tuple[Identified, ...] | None, best: I
 
 def _never(series: Identified) -> str:
     """Why a series with a code of its own is never taken."""
+    if series.code == LATER:
+        return "not proved to precede contrast agent"
     return f"never a source: {series.reason}" if series.code == SeriesReason.NOT_A_SOURCE else series.reason
 
 
@@ -202,6 +218,8 @@ def unfit(series: Identified) -> Fault | None:
         return None if fault and fault.reason in (SeriesReason.UNEVEN_SLICES, SeriesReason.MISSING_SLICE) else fault
     if series.kind == Kind.DWI and len(_distinct_b(series.stack)) < 2:
         return Fault(SeriesReason.ONE_B_VALUE, "one b-value gives no diffusion coefficient")
+    if series.kind in (Kind.T1W, Kind.T2W) and len(series.stack.volumes) > 1 and series.stack.fault() is None:
+        return Fault(SeriesReason.SEVERAL_VOLUMES, "several volumes where one is expected")
     return series.stack.fault()
 
 
@@ -271,12 +289,19 @@ def _distance(series: Identified, other: Identified) -> int:
 
 
 def _same_slices(stack: Stack, other: Stack) -> bool:
-    """True when two stacks have the same grid to a tenth of a millimetre."""
+    """True when two stacks have the same grid to a tenth of a millimetre or pixel."""
     one, two = stack.first, other.first
+    matrix = (one.header.rows, one.header.columns) == (two.header.rows, two.header.columns)
+    placed = all(frame.spacing and frame.orientation and frame.position for frame in (one, two))
+    if not matrix or not placed or len(stack.positions) != len(other.positions):
+        return False
+    sizes = zip(one.spacing or (), two.spacing or (), strict=True)
+    axes = zip(one.orientation or (), two.orientation or (), strict=False)
     return (
-        (one.header.rows, one.header.columns) == (two.header.rows, two.header.columns)
-        and len(stack.positions) == len(other.positions)
-        and all(abs(a - b) < 0.1 for a, b in zip(stack.positions, other.positions, strict=True))
+        all(abs(a - b) < 0.1 for a, b in zip(stack.positions, other.positions, strict=True))
+        and all(abs(a - b) < 0.01 for a, b in sizes)
+        and all(abs(a - b) < 0.01 for a, b in axes)
+        and all(abs(a - b) < 0.1 for a, b in zip(in_plane(one, one), in_plane(two, one), strict=True))
     )
 
 

@@ -121,8 +121,9 @@ def _cycle(te_ms: float | None, field_t: float | None) -> float:
 
 @lru_cache(4096)
 def plain_text(text: str) -> str:
-    """Lower case without accents: ``différé`` becomes ``differe``."""
-    return unicodedata.normalize("NFKD", text.lower()).encode("ascii", "ignore").decode()
+    """Lower case without accents: ``différé`` becomes ``differe``; other scripts stay."""
+    letters = unicodedata.normalize("NFKD", text.lower())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 def is_axial(normal: np.ndarray | None) -> bool:

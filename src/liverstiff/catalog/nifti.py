@@ -13,9 +13,8 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 
+from liverstiff import images
 from liverstiff.catalog.choice import Identified
 from liverstiff.catalog.words import LEAST_SLICES
 from liverstiff.dicom import Frame, SourceFile, split_stacks
@@ -26,6 +25,9 @@ from liverstiff.records import SEQUENCES, Kind, SeriesReason
 
 CT_AIR, CT_BONE = -900.0, 200.0
 """Values of air and bone in Hounsfield units; an MR image has neither."""
+
+THICK = 1.5
+"""A voxel this many times as long along one axis as along the others was acquired in slices across that axis."""
 
 VOXEL_MM = (0.2, 30.0)
 """Smallest and largest voxel size."""
@@ -48,7 +50,7 @@ class NiftiSeries:
         (stack,) = split_stacks(self.frames)
         reason = self.detail or "declared by its name or in the table"
         kind = Kind.OTHER if self.code == SeriesReason.WRONG_MODALITY else self.kind
-        return Identified(stack, name, kind, self.variant, 1.0, reason, RANK.get(self.variant, 0), self.code)
+        return Identified(stack, name, kind, self.variant, 1.0, reason, RANK[self.variant], self.code, declared=True)
 
 
 def read_images(listed: list[Listed], workers: int) -> list[NiftiSeries]:
@@ -64,12 +66,15 @@ def read_image(listed: Listed) -> NiftiSeries:
     try:
         image: Any = nib.load(listed.path)
         shape, affine, values = image.shape, np.array(image.affine), np.asarray(image.dataobj)
-    except (OSError, EOFError, ValueError, ImageFileError, HeaderDataError) as error:
+        oriented = _oriented(image)
+    except images.UNREADABLE as error:
         header, why = _header(listed, (1, 1, 1)), f"it cannot be read ({type(error).__name__})"
         frames = _frames(header, listed, (1, 1, 1), np.eye(4), None)
         return _series(listed, header, frames, SeriesReason.UNREADABLE, why)
     b_values = _b_values(listed)
     code, detail = _fault(listed, values, shape, affine, b_values)
+    if not oriented:
+        code, detail = SeriesReason.IMPLAUSIBLE, "its header states no orientation, or two that contradict each other"
     if code == SeriesReason.IMPLAUSIBLE:
         shape, affine = (1, 1, 1), np.eye(4)
     header = _header(listed, shape)
@@ -101,6 +106,9 @@ def _fault(
         return SeriesReason.IMPLAUSIBLE, "its values are not finite, or all equal"
     if values.min() <= CT_AIR and values.max() >= CT_BONE and listed.kind in SEQUENCES:
         return SeriesReason.WRONG_MODALITY, "its values are those of CT"
+    thick = int(np.argmax(sizes))
+    if listed.kind in SEQUENCES and sizes[thick] > THICK * np.median(sizes) and thick != _through(affine):
+        return SeriesReason.NOT_A_SOURCE, "not axial"
     if listed.kind in SEQUENCES and shape[_through(affine)] < LEAST_SLICES:
         return SeriesReason.TOO_FEW_SLICES, "too few slices to cover a liver"
     volumes = shape[3] if len(shape) == 4 else 1
@@ -110,13 +118,22 @@ def _fault(
     return None, ""
 
 
+def _oriented(image: Any) -> bool:
+    """True when the header states where the image lies, once or twice the same."""
+    header = image.header
+    if not hasattr(header, "get_sform"):
+        return True
+    stated = [matrix for matrix, code in (image.get_sform(coded=True), image.get_qform(coded=True)) if code]
+    return bool(stated) and np.allclose(stated[0], stated[-1], atol=0.1)
+
+
 def _b_values(listed: Listed) -> list[float] | None:
     """b-values of the volumes from the table or the ``.bval`` file; None when there are none."""
     if listed.kind != Kind.DWI:
         return None
     if listed.b_values is not None:
         return list(listed.b_values)
-    beside = listed.path.with_name(re.sub(r"\.nii(\.gz)?$", ".bval", listed.path.name))
+    beside = listed.path.with_name(re.sub(r"\.nii(\.gz)?$", ".bval", listed.path.name, flags=re.IGNORECASE))
     try:
         return [float(part) for part in beside.read_text().split()]
     except (OSError, ValueError):
@@ -173,6 +190,8 @@ def _frames(
     through = _through(affine)
     lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3]
     row, column = (lps[:, axis] / np.linalg.norm(lps[:, axis]) for axis in range(3) if axis != through)
+    between_columns, between_rows = (float(np.linalg.norm(lps[:, axis])) for axis in range(3) if axis != through)
+    spacing = (between_rows, between_columns)
     file = SourceFile(str(listed.path))
     return [
         Frame(
@@ -191,6 +210,7 @@ def _frames(
             echo_time=None,
             position=tuple(float(x) for x in lps[:, 3] + place * lps[:, through]),
             orientation=(*map(float, row), *map(float, column)),
+            spacing=spacing,
             b_value=stated[volume],
             direction=None,
             moment=(float(volume), 0.0, 0.0),

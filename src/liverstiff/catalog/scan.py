@@ -9,45 +9,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 import sqlite3
-import zipfile
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 
 from liverstiff import dicom
-from liverstiff.catalog.tree import BROKEN, NO_PERMISSION, REPEATED, Entry, folders_below
-from liverstiff.dicom import Frame, SourceFile, Unused, read_frames
+from liverstiff.catalog import reading
+from liverstiff.catalog.reading import BATCH, Batch, in_parallel, source_of
+from liverstiff.catalog.tree import Entry, folders_below
+from liverstiff.dicom import Frame, SourceFile
 from liverstiff.dicom.header import Header
 from liverstiff.pseudonyms import private_folder
 from liverstiff.records import FileReason
 
 _HEADER_FIELDS = tuple(one.name for one in fields(Header))
 
-BATCH = 128
-"""Files that a worker reads at a time."""
-
 SAVED = 32 * BATCH
 """After so many files the cache is on disk: an interrupted scan goes on from there."""
-
-_NOT_READ = {
-    NO_PERMISSION: (FileReason.UNREADABLE, "no permission to look at it"),
-    BROKEN: (FileReason.UNREADABLE, "a broken link, or no regular file"),
-    REPEATED: (FileReason.LINK_LOOP, "a link to a folder that is read already"),
-}
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS version (code TEXT);
 CREATE TABLE IF NOT EXISTS headers (id INTEGER PRIMARY KEY, study TEXT, series TEXT, patient TEXT,
     mark BLOB UNIQUE, facts TEXT);
 CREATE TABLE IF NOT EXISTS files (folder BLOB, name BLOB, member TEXT, size INTEGER, changed INTEGER, reason TEXT,
-    detail TEXT, header INTEGER, sop TEXT, frames TEXT, PRIMARY KEY (folder, name, member)) WITHOUT ROWID;
+    detail TEXT, header INTEGER, frames TEXT, PRIMARY KEY (folder, name, member)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS files_of_a_header ON files (header);
 """
 
@@ -114,19 +102,25 @@ class Scan:
             number: Header(*json.loads(facts))
             for number, facts in self._database.execute(f"SELECT id, facts FROM headers WHERE id IN ({marks})", headers)
         }
-        study, seen = Study(uid, []), set()
+        study = Study(uid, [])
+        kept: dict[tuple, list[Frame]] = {}
         rows = self._database.execute(
-            "SELECT folder, name, member, header, sop, frames FROM files INDEXED BY files_of_a_header "
+            "SELECT folder, name, member, header, frames FROM files INDEXED BY files_of_a_header "
             f"WHERE header IN ({marks}) ORDER BY folder, name, member",
             headers,
         )
-        for folder, name, member, header, sop, frames in rows:
-            file = _source(folder, name, member)
-            if sop and sop in seen:
-                study.duplicates.append(file)
+        for folder, name, member, header, stored in rows:
+            file = source_of(folder, name, member)
+            frames = [Frame.restored(known[header], file, values) for values in json.loads(stored)]
+            first = frames[0]
+            mark = (first.sop_uid or file, first.instance, first.position)
+            before = kept.setdefault(mark, frames)
+            if before is frames:
                 continue
-            seen.add(sop)
-            study.frames.extend(Frame.restored(known[header], file, values) for values in json.loads(frames))
+            whole = before[0].cut_short and not first.cut_short  # of copies the first that is whole counts
+            study.duplicates.append(before[0].file if whole else file)
+            kept[mark] = frames if whole else before
+        study.frames.extend(frame for frames in kept.values() for frame in frames)
         return study
 
     def skipped(self) -> Iterator[Skipped]:
@@ -135,7 +129,7 @@ class Scan:
             "SELECT folder, name, member, reason, detail FROM files WHERE reason != '' ORDER BY folder, name, member"
         )
         for folder, name, member, reason, detail in rows:
-            yield Skipped(_source(folder, name, member), reason, detail)
+            yield Skipped(source_of(folder, name, member), reason, detail)
 
     def counts(self) -> str:
         """How many files there are (members of archives each for itself), and how many had to be read."""
@@ -173,7 +167,7 @@ def scan(tree: Path, cache: Path, workers: int = 1) -> Scan:
             yield from ((folder, entry) for entry in entries if entry not in before)
 
     read = 0
-    for batch in _in_parallel(changed(), workers):
+    for batch in in_parallel(changed(), workers):
         read += batch.files
         _insert(database, batch)
         if read % SAVED < BATCH:
@@ -184,109 +178,34 @@ def scan(tree: Path, cache: Path, workers: int = 1) -> Scan:
 
 
 def _opened(cache: Path) -> sqlite3.Connection:
-    """The cache, empty when it was written by other code or cannot be read."""
-    try:
-        database = sqlite3.connect(cache)
-        database.executescript("PRAGMA synchronous = OFF;" + SCHEMA)
-        if database.execute("SELECT code FROM version").fetchall() == [(_code(),)]:
-            return database
+    """The cache, empty when it was written by other code."""
+    database = _connected(cache)
+    if database.execute("SELECT code FROM version").fetchall() != [(_code(),)]:
         database.close()
-    except sqlite3.DatabaseError:
-        print("catalog: the cache of headers is damaged; every file is read again", flush=True)
-    cache.unlink()
-    database = sqlite3.connect(cache)
-    database.executescript("PRAGMA synchronous = OFF;" + SCHEMA)
-    database.execute("INSERT INTO version VALUES (?)", (_code(),))
+        cache.unlink()
+        database = _connected(cache)
+        database.execute("INSERT INTO version VALUES (?)", (_code(),))
+    return database
+
+
+def _connected(cache: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(cache, timeout=60)
+    database.executescript("PRAGMA synchronous = NORMAL;" + SCHEMA)
     return database
 
 
 @lru_cache
 def _code() -> str:
     """Checksum of the code that reads headers."""
-    files = [*sorted(Path(dicom.__file__).parent.glob("*.py")), Path(__file__)]
+    files = [*sorted(Path(dicom.__file__).parent.glob("*.py")), Path(__file__), Path(reading.__file__)]
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """What a worker read: rows whose ``header`` is a place in ``headers``."""
-
-    files: int
-    rows: list[tuple]
-    headers: list[Header]
-
-
-def _in_parallel(entries: Iterable[tuple[bytes, Entry]], workers: int) -> Iterator[_Batch]:
-    """Batches of read files; only a few wait at any time, so that memory does not grow with the tree."""
-    entries = iter(entries)
-    batches = iter(lambda: list(islice(entries, BATCH)), [])
-    if workers == 1:
-        yield from map(_read_batch, batches)
-        return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
-        waiting: deque[Future[_Batch]] = deque()
-        for batch in batches:
-            waiting.append(pool.submit(_read_batch, batch))
-            if len(waiting) > 4 * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def _read_batch(entries: list[tuple[bytes, Entry]]) -> _Batch:
-    """Read the headers of some files."""
-    rows: list[tuple] = []
-    headers: list[Header] = []
-    for folder, (name, size, changed) in entries:
-        for member, reason, detail, frames in _read_entry(folder, name, size):
-            if not frames:
-                rows.append((folder, name, member, size, changed, reason, detail, None, "", ""))
-                continue
-            if not headers or headers[-1] is not frames[0].header:
-                headers.append(frames[0].header)
-            kept = _encode([frame.stored() for frame in frames])
-            rows.append((folder, name, member, size, changed, "", "", len(headers) - 1, frames[0].sop_uid, kept))
-    return _Batch(len(entries), rows, headers)
-
-
-_encode = json.JSONEncoder(check_circular=False, separators=(",", ":")).encode
-
-
-def _read_entry(folder: bytes, name: bytes, size: int) -> Iterator[tuple[str, str, str, list[Frame]]]:
-    """Member, reason, detail and frames of a file; of an archive, those of each member."""
-    if size in _NOT_READ:
-        yield ("", *_NOT_READ[size], [])
-        return
-    file = _source(folder, name, "")
-    members = _members(file.path) if name.lower().endswith(b".zip") else [""]
-    if members is None:
-        yield "", FileReason.DAMAGED, "a zip archive that cannot be opened", []
-        return
-    for member in members:
-        try:
-            yield member, "", "", read_frames(SourceFile(file.path, member))
-        except Unused as unused:
-            yield member, unused.reason, unused.detail, []
-
-
-def _members(path: str) -> list[str] | None:
-    """Files in an archive; None when it cannot be opened."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return sorted(info.filename for info in archive.infolist() if not info.is_dir())
-    except (OSError, zipfile.BadZipFile, NotImplementedError):
-        return None
-
-
-def _source(folder: bytes, name: bytes, member: str) -> SourceFile:
-    return SourceFile(os.fsdecode(os.path.join(folder, name)), member)  # noqa: PTH118  bytes
-
-
-def _insert(database: sqlite3.Connection, batch: _Batch) -> None:
+def _insert(database: sqlite3.Connection, batch: Batch) -> None:
     """Add what a worker read; headers that are known keep their number."""
     numbers = [_number_of(database, header) for header in batch.headers]
     rows = [(*row[:7], None if row[7] is None else numbers[row[7]], *row[8:]) for row in batch.rows]
-    database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def _number_of(database: sqlite3.Connection, header: Header) -> int:

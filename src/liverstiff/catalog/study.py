@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +152,8 @@ def _decide(exam: Any, rows: pd.DataFrame, settings: CatalogConfig) -> tuple[str
         return Reason.CONFLICTING_IDENTITY, (
             f"its study holds images of {exam.patients} patients; correct it in the archive"
         )
+    if not exam.patient_id:
+        return Reason.NO_PATIENT_ID, "its header states no PatientID; nobody knows whose it is"
     if exam.duplicate_of:
         return Reason.DUPLICATE_EXAM, f"the same images as {exam.duplicate_of}"
     kinds = set(rows.kind[rows.chosen])
@@ -186,7 +189,7 @@ def _write_shards(table: pd.DataFrame, files: list[Path], folder: Path) -> None:
         for shard, mine in mine_of.groupby("shard"):
             path = folder / f"{shard}.csv"
             with path.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
-                mine[SHARD_FILE_COLUMNS].to_csv(file, index=False, header=False)
+                mine[SHARD_FILE_COLUMNS].to_csv(file, index=False, header=False, quoting=csv.QUOTE_ALL)
 
 
 def _chosen_rows(files: list[Path]) -> Iterator[pd.DataFrame]:

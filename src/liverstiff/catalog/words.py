@@ -87,8 +87,14 @@ AFTER_CONTRAST = (
     r"|laat|spat\w*|spaet\w*|sen|tard\w*|differe\w*|equil\w*|gleichgew\w*|evenw\w*|eq|hbp|hb|hep[ _-]?bil\w*"
     r"|hepato[ _-]?[bcs]\w*|parenchym\w*|post\w*|nach|apres|na|efter|etter|dopo|tras|gd|gad|c\+|ce|contrast\w*"
     r"|kontrast\w*|primovist\w*|eovist\w*|gado\w*|dotarem|prohance|multihance|inj\w*|transition\w*|\d+[ _-]?min\w*"
-    r"|ph(ase)?[ _-]?[1-9]"
+    r"|ph(ase)?[ _-]?[1-9]|[1-9]\.?[ _-]?ph(ase)?|контраст\w*|артер\w*|веноз\w*|портал\w*"
+    r"|(动脉|動脈|动脈|门脉|門脈|门静脉|静脉|静脈|延迟|遅延|延遲|平衡|增强|増強|造影|肝胆|肝细胞|肝細胞)\w*"
 )
+AGENT_GIVEN = (
+    r"(post|nach|na|apres|dopo|efter|etter)[ _-]*(gd|gad|km|mdc|contrast|kontrast|inj)\w*|gado\w*|gadav\w*"
+    r"|primovist\w*|eovist\w*|dotarem|prohance|multihance|hbp|造影\w*"
+)
+"""Words that are a sign of contrast agent in the text of any series."""
 SUBTRACTION = r"sub|subtr\w*|subs"
 DYNAMIC = r"dyn\w*|multi[ _-]?ph\w*|mph|perf\w*|twist\w*|disco\w*|4d[ _-]?\w*|tri[ _-]?ph\w*|km|dce|tricks|grasp"
 BEFORE_CONTRAST = r"pre\w*|nativ\w*|nat|mask\w*|base\w*|non[ _-]?c\w*|blank?o?|unenh\w*|plain"

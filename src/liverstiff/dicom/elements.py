@@ -76,7 +76,7 @@ class Elements:
     def integer(self, tag: int, vr: str = "") -> int:
         """The first number of an element as an integer; 0 when there is none."""
         number = self.number(tag, vr)
-        return int(number) if number is not None and math.isfinite(number) else 0
+        return int(number or 0)
 
     def item(self, tag: int) -> Elements:
         """The first item of a sequence; one without elements when there is none."""
@@ -123,12 +123,14 @@ def _vr_of(tag: int, vr: str) -> int:
 
 @lru_cache(65_536)
 def _numbers(vr: int, raw: bytes) -> tuple[float, ...]:
-    """Numbers from their bytes; many images of a series state the same."""
+    """Numbers from their bytes; none when one of them is not finite. Many images of a series state the same."""
     code = _CODES.get(vr)
     if code:
         size = struct.calcsize(code)
-        return struct.unpack(f"<{len(raw) // size}{code}", raw[: len(raw) // size * size])
-    try:
-        return tuple([float(part) for part in raw.strip(b"\0 ").split(b"\\") if part.strip()])
-    except ValueError:
-        return ()
+        numbers = struct.unpack(f"<{len(raw) // size}{code}", raw[: len(raw) // size * size])
+    else:
+        try:
+            numbers = tuple([float(part) for part in raw.strip(b"\0 ").split(b"\\") if part.strip()])
+        except ValueError:
+            return ()
+    return numbers if all(map(math.isfinite, numbers)) else ()

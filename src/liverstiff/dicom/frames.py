@@ -10,6 +10,7 @@ from liverstiff.dicom import diffusion
 from liverstiff.dicom.elements import Elements, tag_of
 from liverstiff.dicom.files import BROKEN_PACKING, Read, SourceFile
 from liverstiff.dicom.header import SERIES_KEYWORDS, SERIES_TAGS, Header, read_header
+from liverstiff.dicom.times import TIME_TAGS, acquisition_time
 from liverstiff.dicom.walk import DamagedHeader, HeaderRead, NotDicom, read_elements
 from liverstiff.records import FileReason
 
@@ -17,9 +18,17 @@ Vector = tuple[float, ...]
 
 FRAME_KEYWORDS = (
     *("SOPInstanceUID", "InstanceNumber", "AcquisitionNumber", "AcquisitionDateTime", "AcquisitionDate", "SeriesDate"),
-    *("AcquisitionTime", "SeriesTime", "EchoTime", "ImagePositionPatient", "ImageOrientationPatient", "ImageComments"),
+    *(
+        "AcquisitionTime",
+        "SeriesTime",
+        "StudyTime",
+        "EchoTime",
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "ImageComments",
+    ),
     *("TemporalPositionIdentifier", "TriggerTime", "ComplexImageComponent", "DiffusionBValue", "NumberOfFrames"),
-    *("DiffusionGradientOrientation", "RescaleSlope", "RescaleIntercept", "RescaleType"),
+    *("DiffusionGradientOrientation", "RescaleSlope", "RescaleIntercept", "RescaleType", "PixelSpacing"),
 )
 SEQUENCE_KEYWORDS = (
     *("DimensionIndexSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
@@ -28,21 +37,22 @@ SEQUENCE_KEYWORDS = (
 GROUP_KEYWORDS = (
     *("MRImageFrameTypeSequence", "FrameType", "MRDiffusionSequence", "FrameContentSequence", "DimensionIndexValues"),
     *("TemporalPositionIndex", "MREchoSequence", "EffectiveEchoTime", "PlanePositionSequence"),
-    *("PlaneOrientationSequence", "PixelValueTransformationSequence", "MeasurementUnitsCodeSequence", "CodeValue"),
-    *("DimensionIndexPointer", "FrameAcquisitionDateTime"),
+    *(
+        "PlaneOrientationSequence",
+        "PixelMeasuresSequence",
+        "PixelValueTransformationSequence",
+        "MeasurementUnitsCodeSequence",
+        "CodeValue",
+    ),
+    "DimensionIndexPointer",
 )
 _T = {word: tag_of(word) for word in (*SERIES_KEYWORDS, *FRAME_KEYWORDS, *SEQUENCE_KEYWORDS, *GROUP_KEYWORDS)}
 GE_IMAGE_PART = 0x0043102F
 PHILIPS_IMAGE_PART = 0x20051011
-WANTED = (
-    frozenset(
-        [*SERIES_TAGS, *(_T[word] for word in (*FRAME_KEYWORDS, *SEQUENCE_KEYWORDS)), GE_IMAGE_PART, PHILIPS_IMAGE_PART]
-    )
-    | diffusion.PRIVATE_TAGS
-)
+_TOP = tuple(_T[word] for word in (*FRAME_KEYWORDS, *SEQUENCE_KEYWORDS))
+WANTED = diffusion.PRIVATE_TAGS.union(SERIES_TAGS, TIME_TAGS, _TOP, (GE_IMAGE_PART, PHILIPS_IMAGE_PART))
 """All elements that are read at top level."""
 
-_TIMES = tuple((_T[f"{name}Time"], _T[f"{name}Date"]) for name in ("Acquisition", "Series"))
 _MOMENTS = tuple(_T[word] for word in ("TemporalPositionIdentifier", "TriggerTime", "AcquisitionNumber"))
 
 STACK_POINTERS = (0x00209056, 0x00209057)
@@ -74,6 +84,8 @@ class Frame:
     echo_time: float | None
     position: Vector | None
     orientation: Vector | None
+    spacing: Vector | None
+    """Millimetres between rows, between columns; None where not stated."""
     b_value: float | None
     direction: Vector | None
     moment: Vector
@@ -123,9 +135,11 @@ def read_frames(file: SourceFile) -> list[Frame]:
             os.close(opened)
     except PermissionError:
         raise Unused(FileReason.UNREADABLE, "no permission to read it") from None
-    except BROKEN_PACKING:
+    except BROKEN_PACKING as error:
         if file.packed:
-            raise Unused(FileReason.DAMAGED, "its packing is damaged, locked or unknown") from None
+            raise Unused(FileReason.DAMAGED, "its packing is damaged, locked, unknown or too large") from None
+        if not isinstance(error, OSError):
+            raise
         raise Unused(FileReason.UNREADABLE, "it cannot be read") from None
 
 
@@ -147,6 +161,8 @@ def frames_of(file: SourceFile, read: Read, size: int) -> list[Frame]:
         raise Unused(FileReason.NOT_DICOM, "no DICOM file") from None
     except DamagedHeader as error:
         raise Unused(FileReason.DAMAGED, f"its header is damaged: {error}") from None
+    except RecursionError:
+        raise Unused(FileReason.DAMAGED, "its header is damaged: sequences without end") from None
 
 
 _headers: dict[tuple, Header] = {}
@@ -183,7 +199,7 @@ def _single(file: SourceFile, found: HeaderRead) -> Frame:
         frames=frames,
         sop_uid=data.text(_T["SOPInstanceUID"]),
         instance=data.integer(_T["InstanceNumber"]),
-        time=_time(data),
+        time=acquisition_time(data),
         image_type=data.texts(_T["ImageType"]),
         component=_component(data),
         unit=_unit(data, data),
@@ -192,6 +208,7 @@ def _single(file: SourceFile, found: HeaderRead) -> Frame:
         echo_time=data.number(_T["EchoTime"]),
         position=_vector(data, "ImagePositionPatient", 3),
         orientation=_vector(data, "ImageOrientationPatient", 6),
+        spacing=_vector(data, "PixelSpacing", 2),
         b_value=b,
         direction=diffusion.direction(data) if b else None,
         moment=_moment(data),
@@ -213,7 +230,7 @@ def _multi_frame(file: SourceFile, found: HeaderRead) -> list[Frame]:
         "frames": len(groups),
         "sop_uid": data.text(_T["SOPInstanceUID"]),
         "instance": data.integer(_T["InstanceNumber"]),
-        "time": _time(data),
+        "time": acquisition_time(data),
         "cut_short": _cut_short(found, header, len(groups)),
     }
     pointers = [_pointer(item) for item in data.items.get(_T["DimensionIndexSequence"], [])]
@@ -248,6 +265,7 @@ def _enhanced(
         echo_time=item("MREchoSequence").number(_T["EffectiveEchoTime"]),
         position=_vector(item("PlanePositionSequence"), "ImagePositionPatient", 3),
         orientation=_vector(item("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
+        spacing=_vector(item("PixelMeasuresSequence"), "PixelSpacing", 2),
         b_value=b,
         direction=direction,
         moment=(content.number(_T["TemporalPositionIndex"]) or 0.0, 0.0, 0.0),
@@ -259,18 +277,6 @@ def _pointer(item: Elements) -> int:
     """The attribute that a dimension of a multi-frame object counts (VR AT: two 16-bit words)."""
     raw = item.values.get(_T["DimensionIndexPointer"], (0, b""))[1]
     return int.from_bytes(raw[:2], "little") << 16 | int.from_bytes(raw[2:4], "little")
-
-
-def _time(data: Elements) -> str:
-    """Date and time of the acquisition, else of the series, as digits that sort."""
-    whole = data.text(_T["AcquisitionDateTime"])
-    if len(whole) >= 14:
-        return whole.split("+")[0]
-    for time_tag, date_tag in _TIMES:
-        time = data.text(time_tag)
-        if time:
-            return (data.text(date_tag) or data.text(_T["StudyDate"])) + time.replace(":", "")
-    return ""
 
 
 def _moment(data: Elements) -> Vector:

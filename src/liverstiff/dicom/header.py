@@ -16,7 +16,15 @@ TEXT_KEYWORDS = ("SeriesDescription", "ProtocolName", "SequenceName", "PulseSequ
 SERIES_KEYWORDS = (
     *("ImageType", "SOPClassUID", "StudyDate", "Modality", "Manufacturer", "ManufacturerModelName"),
     *("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "PatientID", *TEXT_KEYWORDS),
-    *("ContrastBolusAgent", "ScanningSequence", "ScanOptions", "MRAcquisitionType", "RepetitionTime"),
+    *(
+        "ContrastBolusAgent",
+        "ContrastBolusVolume",
+        "ContrastBolusTotalDose",
+        "ScanningSequence",
+        "ScanOptions",
+        "MRAcquisitionType",
+        "RepetitionTime",
+    ),
     *(
         "EchoTrainLength",
         "MagneticFieldStrength",
@@ -99,8 +107,8 @@ def read_header(data: Elements, flat: Elements, enhanced: bool) -> Header:
         patient_name=data.text(_T["PatientName"]),
         study_date=data.text(_T["StudyDate"]),
         modality=data.text(_T["Modality"]),
-        mr_object=sop_class.startswith(MR_STORAGE),
-        capture=sop_class.startswith(SECONDARY_CAPTURE),
+        mr_object=f"{sop_class}.".startswith(f"{MR_STORAGE}."),
+        capture=f"{sop_class}.".startswith(f"{SECONDARY_CAPTURE}."),
         burned_in=data.text(_T["BurnedInAnnotation"]).upper() == "YES",
         vendor=vendor,
         model=model_name(vendor, data.text(_T["ManufacturerModelName"])),
@@ -125,9 +133,14 @@ def read_header(data: Elements, flat: Elements, enhanced: bool) -> Header:
 
 
 def _contrast_agent(data: Elements) -> bool:
-    """True when the header names a contrast agent; Philips writes an empty element where there was none."""
-    agent = re.sub(r"[^A-Z0-9 ]", "", data.text(_T["ContrastBolusAgent"]).upper()).strip()
-    return agent not in NO_AGENT or bool(data.items.get(_T["ContrastBolusAgentSequence"]))
+    """True when the header names a contrast agent in any script, or how much was given.
+
+    Philips writes an empty element where there was none, others a word.
+    """
+    text = data.text(_T["ContrastBolusAgent"]).upper()
+    agent = "".join(letter for letter in text if letter.isalnum() or letter == " ").strip()
+    given = any((data.number(_T[word]) or 0) > 0 for word in ("ContrastBolusVolume", "ContrastBolusTotalDose"))
+    return agent not in NO_AGENT or given or bool(data.items.get(_T["ContrastBolusAgentSequence"]))
 
 
 def _echo(scanning: set[str], pulse: str, sequence: str) -> str:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from liverstiff.dicom.frames import Frame
+from liverstiff.dicom.frames import Frame, Vector
 from liverstiff.records import SeriesReason
 
 DIFFUSION_B = 10.0
@@ -21,6 +21,12 @@ DIFFUSION_MAPS = frozenset({"ADC", "EADC", "FA", "EXP", "EXPONENTIAL", "TRACEW",
 
 POSITION_MM = 0.01
 """Slices closer than this lie at the same position."""
+
+TILT = 0.02
+"""Difference of direction cosines that still is one orientation."""
+
+SHIFTED_PIXELS = 0.1
+"""Pixels by which the corners of a stack's images may be off the line across its slices."""
 
 UNEVEN_MM = 0.2
 """Gaps between slices may differ by this much; dcm2niix is silent up to the same."""
@@ -104,7 +110,22 @@ class Stack:
         lost = sum(frame.cut_short for frame in self.frames)
         if lost:
             return Fault(SeriesReason.CUT_SHORT, f"the pixels of {lost} of {len(self.frames)} images are cut short")
-        return self._uneven_volumes() or self._uneven_gaps()
+        return self._bad_geometry() or self._uneven_volumes() or self._uneven_gaps()
+
+    def _bad_geometry(self) -> Fault | None:
+        """Pixels without a size, axes that are none, images shifted against each other, a scale of 0."""
+        if any(not frame.slope for frame in self.frames):
+            return Fault(SeriesReason.IMPLAUSIBLE, "the rescale slope is 0")
+        if self.first.header.tiles > 1:
+            return None
+        if any(frame.spacing is None or min(frame.spacing) <= 0 for frame in self.frames):
+            return Fault(SeriesReason.IMPLAUSIBLE, "no pixel spacing is stated")
+        if any(not _is_frame_of_axes(frame.orientation) or frame.position is None for frame in self.frames):
+            return Fault(SeriesReason.IMPLAUSIBLE, "position or orientation is missing or impossible")
+        origins = np.array([in_plane(frame, self.first) for frame in self.frames])
+        if np.ptp(origins, axis=0).max() > SHIFTED_PIXELS:
+            return Fault(SeriesReason.IMPLAUSIBLE, "images are shifted against each other within their plane")
+        return None
 
     def _uneven_volumes(self) -> Fault | None:
         """Volumes of different size: slices are missing, or some are there twice."""
@@ -141,41 +162,100 @@ class Stack:
 
 def split_stacks(frames: Iterable[Frame]) -> list[Stack]:
     """Stacks of the frames of one series, without exact copies; in the order of their first frames."""
-    frames = list(_without_copies(frames))
+    frames, _ = without_copies(frames)
     diffusion = any((frame.b_value or 0) > DIFFUSION_B for frame in frames)
+    zero_stated = any(frame.b_value is not None and frame.b_value <= DIFFUSION_B for frame in frames)
+    planes = _planes(frames)
     groups: dict[tuple, list[Frame]] = defaultdict(list)
-    for frame in frames:
-        groups[_stack_key(frame, diffusion)].append(frame)
-    directions = len({_rounded_orientation(frame) for frame in frames})
-    echoes = len({frame.echo_time for frame in frames})
+    for frame, plane in zip(frames, planes, strict=True):
+        groups[_stack_key(frame, plane, diffusion, zero_stated)].append(frame)
+    directions = len(set(planes))
+    echoes = len({_echo(frame) for frame in frames})
     stacks = [Stack(tuple(sorted(group, key=_order)), directions, echoes) for group in groups.values()]
     return sorted(stacks, key=lambda stack: _order(stack.first))
 
 
-def _stack_key(frame: Frame, diffusion: bool) -> tuple:
-    """What frames of one stack share. In diffusion, b = 0 may differ from the rest in echo time and image type."""
+def _stack_key(frame: Frame, plane: int, diffusion: bool, zero_stated: bool) -> tuple:
+    """What frames of one stack share. In diffusion, b = 0 may differ from the rest in echo time and image type.
+
+    An image without a b-value is that at b = 0 only where no other states b = 0; else it is a part of its own.
+    """
     part = frozenset(frame.image_type) & DIFFUSION_MAPS if diffusion else frame.image_type
-    echo = None if diffusion or frame.echo_time is None else round(frame.echo_time, 2)
+    echo = None if diffusion else _echo(frame)
     phase = "P" in frame.image_type
-    grid = (frame.header.rows, frame.header.columns, _rounded_orientation(frame))
-    return (*grid, part, phase, frame.component, frame.unit, echo)
+    spacing = tuple(round(value, 2) for value in frame.spacing or ())
+    unknown = diffusion and zero_stated and frame.b_value is None
+    return (
+        frame.header.rows,
+        frame.header.columns,
+        plane,
+        spacing,
+        part,
+        phase,
+        frame.component,
+        frame.unit,
+        echo,
+        unknown,
+    )
 
 
-def _rounded_orientation(frame: Frame) -> tuple[float, ...]:
-    return tuple(round(value, 2) + 0.0 for value in frame.orientation or ())
+def _echo(frame: Frame) -> float | None:
+    return None if frame.echo_time is None else round(frame.echo_time, 2)
 
 
-def _without_copies(frames: Iterable[Frame]) -> Iterable[Frame]:
-    """Leave out what a PACS stored twice: same instance, or same everything under a new instance UID."""
+def _planes(frames: list[Frame]) -> list[int]:
+    """The orientation of each frame, as the number of the first one that is nearly the same."""
+    known: dict[Vector, int] = {}
+    numbers: list[int] = []
+    firsts: list[Vector] = []
+    for frame in frames:
+        orientation = frame.orientation or ()
+        if orientation not in known:
+            near = (number for number, first in enumerate(firsts) if _near(first, orientation))
+            known[orientation] = next(near, len(firsts))
+            if known[orientation] == len(firsts):
+                firsts.append(orientation)
+        numbers.append(known[orientation])
+    return numbers
+
+
+def _near(one: Vector, other: Vector) -> bool:
+    return len(one) == len(other) and all(abs(a - b) <= TILT for a, b in zip(one, other, strict=True))
+
+
+def _is_frame_of_axes(orientation: Vector | None) -> bool:
+    """True for two unit vectors at a right angle."""
+    if orientation is None:
+        return False
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
+    return bool(np.allclose([row @ row, column @ column], 1, atol=TILT) and abs(row @ column) <= TILT)
+
+
+def in_plane(frame: Frame, other: Frame) -> Vector:
+    """Where the first pixel of a frame lies in the plane of another, in pixels of that one along row and column.
+
+    Both must state position, orientation and spacing.
+    """
+    orientation, spacing = other.orientation or (), other.spacing or ()
+    position = np.array(frame.position)
+    along_row, along_column = position @ np.array(orientation[:3]), position @ np.array(orientation[3:])
+    return float(along_row / spacing[1]), float(along_column / spacing[0])
+
+
+def without_copies(frames: Iterable[Frame]) -> tuple[list[Frame], list[Frame]]:
+    """What an archive stored once, and what it stored again: same instance, or same everything under a new number."""
     seen: set[tuple] = set()
+    kept: list[Frame] = []
+    copies: list[Frame] = []
     for frame in sorted(frames, key=lambda frame: (frame.file, frame.number)):
         same = (frame.instance, frame.time, frame.position, frame.image_type, frame.echo_time, frame.b_value)
-        marks: set[tuple] = {(frame.sop_uid or frame.file, frame.number)}
+        part = (frame.direction, frame.moment, frame.component, frame.unit, frame.number)
+        marks: set[tuple] = {(frame.sop_uid or frame.file, frame.instance, frame.position, frame.number)}
         if frame.instance > 0:
-            marks.add((*same, frame.direction, frame.moment, frame.number))
-        if not marks & seen:
-            seen |= marks
-            yield frame
+            marks.add((*same, *part))
+        (copies if marks & seen else kept).append(frame)
+        seen |= marks
+    return kept, copies
 
 
 def slice_position(frame: Frame) -> float:

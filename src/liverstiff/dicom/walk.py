@@ -122,6 +122,7 @@ def _read_elements(read: Read, size: int, wanted: frozenset[int], buffer: bytes 
     sequences: dict[int, bytes] = {}
     top = kept = wanted | {TRANSFER_SYNTAX}
     base, at, end, depth, explicit, compressed, opened = 0, 132, len(buffer), 0, True, False, (0, 0)
+    known_syntax = False
     while True:
         if at + 12 > end:
             base += at
@@ -151,6 +152,8 @@ def _read_elements(read: Read, size: int, wanted: frozenset[int], buffer: bytes 
                 known = max(0, min(pixels, size - base - at - skip)) if 0 < pixels < UNDEFINED else None
                 is_pixels = (group, element) == (0x7FE0, 0x0010)
                 return _made(values, sequences, explicit, known, is_pixels, compressed)
+        if group != 2 and not known_syntax:
+            raise _LeaveToPydicom
         if not explicit and group != 2:
             vr, length, skip = 0, _length(buffer, at + 4)[0], 8
         elif vr in _LONG_FORM:
@@ -176,6 +179,7 @@ def _read_elements(read: Read, size: int, wanted: frozenset[int], buffer: bytes 
             elif length <= LONGEST_VALUE:
                 values[tag] = (vr, value)
             if tag == TRANSFER_SYNTAX:
+                known_syntax = True
                 syntax = value.rstrip(b"\0 ")
                 if syntax in NOT_WALKED:
                     raise _LeaveToPydicom
