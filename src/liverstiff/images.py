@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import OrientationError
+from nibabel.spatialimages import HeaderDataError, HeaderTypeError
+from nibabel.wrapstruct import WrapStructError
 
 if TYPE_CHECKING:
     import ants
 
 os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")  # read by ITK when ants is imported
 
+UNREADABLE = (
+    *(OSError, EOFError, ValueError, OverflowError, zlib.error),
+    *(ImageFileError, HeaderDataError, HeaderTypeError, WrapStructError, OrientationError),
+)
+"""What nibabel raises for a damaged NIfTI."""
+
+LPS_RAS = np.array([-1.0, -1.0, 1.0])
+"""Turns x, y, z of DICOM and ITK (to the left, back, head) into those of NIfTI (right, front, head), and back."""
+
+
+def is_nifti_path(path: str | Path) -> bool:
+    """True for a name that ends as a NIfTI image's does, in small or capital letters."""
+    return str(path).lower().endswith((".nii", ".nii.gz"))
+
 
 def load(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Voxels (x, y, z[, volume]) as float32 in RAS+ axes, and the 4x4 affine to millimetres.
 
     Raises:
-        OSError, nibabel.filebasedimages.ImageFileError: for a file that cannot be read.
+        Exception: one of :data:`UNREADABLE` for a file that cannot be read.
     """
     image = nib.as_closest_canonical(nib.load(path))
     return np.asarray(image.dataobj, dtype=np.float32), image.affine
@@ -43,12 +62,20 @@ def spacing(affine: np.ndarray) -> tuple[float, float, float]:
     return float(x), float(y), float(z)
 
 
+def has_place(affine: np.ndarray) -> bool:
+    """True when a 4x4 affine gives every voxel a place of its own: it is finite and its axes span a volume."""
+    if not np.isfinite(affine).all():
+        return False
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool((sizes > 1e-6).all() and abs(np.linalg.det(affine[:3, :3] / sizes)) > 1e-3)
+
+
 def voxel_ml(affine: np.ndarray) -> float:
     """Volume of one voxel in millilitres."""
     return float(abs(np.linalg.det(affine[:3, :3]))) / 1000.0
 
 
-_RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_RAS_LPS = np.diag([*LPS_RAS, 1.0])
 
 
 def to_ants(voxels: np.ndarray, affine: np.ndarray) -> ants.ANTsImage:

@@ -12,12 +12,13 @@ from pathlib import Path
 import dcm2niix
 import nibabel as nib
 import numpy as np
+import pytest
 from pydicom import Dataset, dcmread
 from test_catalog import run_site, run_study
 from tiny_dicom import pixels, write_exam
 
 from liverstiff.config import ConvertConfig
-from liverstiff.convert import convert_shard
+from liverstiff.convert import NotConverted, convert_shard
 from liverstiff.dicom import SourceFile, Stack, Unused, read_frames, split_stacks
 
 
@@ -40,6 +41,18 @@ def stacks_of(files: list[Path]) -> list[Stack]:
         with suppress(Unused):
             frames += read_frames(SourceFile(str(path)))
     return split_stacks(frames)
+
+
+def one_stack(files: list[Path]) -> Stack:
+    """All frames as one stack, past the checks that would part them."""
+    return Stack(tuple(frame for path in files for frame in read_frames(SourceFile(str(path)))))
+
+
+def refused(convert: Callable[..., object], *args: object) -> str:
+    """The code by which a conversion is refused."""
+    with pytest.raises(NotConverted) as error:
+        convert(*args)
+    return str(error.value.code)
 
 
 def change(files: list[Path], edit: Callable[[Dataset, int], None]) -> list[Path]:

@@ -463,6 +463,8 @@ def test_random_damage_never_stops_an_exam(tmp_path):
         {"PixelSpacing": [0, 0]},
         {"PixelSpacing": None},
         {"RescaleSlope": 0, "RescaleIntercept": 0},
+        {"RescaleSlope": "nan", "RescaleIntercept": 0},
+        {"RescaleSlope": 1, "RescaleIntercept": "inf"},
     ],
 )
 def test_impossible_numbers_are_a_fault_of_the_series(tmp_path, attributes):

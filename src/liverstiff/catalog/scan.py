@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from liverstiff import dicom
 from liverstiff.catalog import reading
@@ -99,7 +100,7 @@ class Scan:
         """The frames of one exam, each instance once: of copies the first by path counts."""
         marks = ",".join("?" * len(headers))
         known = {
-            number: Header(*json.loads(facts))
+            number: Header(*_decoded(facts))
             for number, facts in self._database.execute(f"SELECT id, facts FROM headers WHERE id IN ({marks})", headers)
         }
         study = Study(uid, [])
@@ -111,7 +112,7 @@ class Scan:
         )
         for folder, name, member, header, stored in rows:
             file = source_of(folder, name, member)
-            frames = [Frame.restored(known[header], file, values) for values in json.loads(stored)]
+            frames = [Frame.restored(known[header], file, values) for values in _decoded(stored)]
             first = frames[0]
             mark = (first.sop_uid or file, first.instance, first.position)
             before = kept.setdefault(mark, frames)
@@ -189,8 +190,8 @@ def _opened(cache: Path) -> sqlite3.Connection:
 
 
 def _connected(cache: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(cache, timeout=60)
-    database.executescript("PRAGMA synchronous = NORMAL;" + SCHEMA)
+    database = sqlite3.connect(cache, timeout=60)  # written without waiting for the disk: a damaged one is made anew
+    database.executescript("PRAGMA synchronous = OFF;" + SCHEMA)
     return database
 
 
@@ -206,6 +207,14 @@ def _insert(database: sqlite3.Connection, batch: Batch) -> None:
     numbers = [_number_of(database, header) for header in batch.headers]
     rows = [(*row[:7], None if row[7] is None else numbers[row[7]], *row[8:]) for row in batch.rows]
     database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def _decoded(stored: str) -> list[Any]:
+    """What was kept as JSON."""
+    try:
+        return json.loads(stored)
+    except ValueError:
+        raise sqlite3.DatabaseError("a row that is no JSON") from None
 
 
 def _number_of(database: sqlite3.Connection, header: Header) -> int:

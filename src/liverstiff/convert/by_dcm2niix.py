@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from liverstiff.convert.faults import NotConverted
+from liverstiff.convert.grid import lies_where_stated
 from liverstiff.convert.interface import run_dcm2niix
-from liverstiff.convert.nifti import RawImage, read_raw, stack_volumes
+from liverstiff.convert.nifti import OtherGrid, RawImage, read_raw, stack_volumes
 from liverstiff.convert.pixels import holds_slices
 from liverstiff.convert.sidecar import read_sidecar
 from liverstiff.convert.source import lay_out
@@ -59,7 +60,7 @@ def convert_each(stack: Stack, folder: Path) -> Result | None:
         results.append(result)
     try:
         image = stack_volumes([result.image for result in results])
-    except ValueError:
+    except OtherGrid:
         return None
     return Result(image, results[0].sidecar, [], None)
 
@@ -96,7 +97,7 @@ def _numbers(path: Path) -> np.ndarray | None:
 
 
 def _is_right(stack: Stack, image: RawImage) -> bool:
-    """True when the image has the shape that the header gives, and each volume holds its own slice."""
+    """True when the image has the shape and the grid that the header gives, and each volume holds its own slice."""
     header, shape, volumes = stack.first.header, image.stored.shape, len(stack.volumes)
     if shape[3:] != ((volumes,) if volumes > 1 else ()):
         return False
@@ -104,4 +105,4 @@ def _is_right(stack: Stack, image: RawImage) -> bool:
         return False
     if header.tiles > 1 and shape[2] != stack.slices:
         return False
-    return holds_slices(image, stack)
+    return lies_where_stated(image, stack) and holds_slices(image, stack)

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from liverstiff.dicom import Stack
+from liverstiff.images import LPS_RAS
 
 PATIENT_AXES = ("Siemens", "Philips")
 """Vendors whose classic files state directions in the axes of the patient, as all enhanced objects do."""
-
-_LPS_RAS = np.array([-1.0, -1.0, 1.0])
 
 
 def directions_usable(stack: Stack) -> bool:
@@ -34,7 +33,7 @@ def header_directions(stack: Stack, affine: np.ndarray) -> np.ndarray:
     if np.linalg.det(axes) > 0:
         axes[:, 0] *= -1  # FSL counts the first axis to the left
     stated = [volume.frames[0].direction or (0.0, 0.0, 0.0) for volume in stack.volumes]
-    found = axes.T @ (_LPS_RAS * np.array(stated)).T
+    found = axes.T @ (LPS_RAS * np.array(stated)).T
     length = np.linalg.norm(found, axis=0)
     return np.divide(found, length, out=np.zeros_like(found), where=length > 0.1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from liverstiff.dicom.reading import CannotRead, Implausible
 from liverstiff.errors import ExamExcluded
 from liverstiff.records import Reason, SeriesReason
 
@@ -20,3 +21,9 @@ class NotConverted(ExamExcluded):
 
     def __reduce__(self) -> tuple:
         return type(self), (self.code, self.detail)
+
+
+def not_converted(fault: CannotRead) -> NotConverted:
+    """The status of a series of which a file gives no values."""
+    code = SeriesReason.IMPLAUSIBLE if isinstance(fault, Implausible) else SeriesReason.UNREADABLE
+    return NotConverted(code, f"a file cannot be read ({fault})")

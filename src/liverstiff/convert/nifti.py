@@ -17,6 +17,10 @@ GZIP_FORMAT = 16 + 15
 """What zlib's interface calls a gzip file with the largest window; its head holds no name and no time."""
 
 
+class OtherGrid(ValueError):
+    """Volumes do not share a grid."""
+
+
 @dataclass(frozen=True)
 class RawImage:
     """A NIfTI-1 image whose voxels stay as they are stored."""
@@ -83,12 +87,12 @@ def stack_volumes(volumes: list[RawImage]) -> RawImage:
     """One 4D image of 3D images on the same grid; as float32 values when their scaling or type differs.
 
     Raises:
-        ValueError: when the grids differ.
+        OtherGrid: when the grids differ.
     """
     first = volumes[0]
     for other in volumes[1:]:
         if other.stored.shape != first.stored.shape or not np.allclose(other.affine, first.affine, atol=1e-3):
-            raise ValueError("volumes lie on different grids")
+            raise OtherGrid("volumes lie on different grids")
     header = first.header.copy()
     if len({(volume.scale, volume.stored.dtype) for volume in volumes}) > 1:
         arrays = [(volume.stored * volume.scale[0] + volume.scale[1]).astype(np.float32) for volume in volumes]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from liverstiff.convert.grid import place_of, plane_of
 from liverstiff.convert.nifti import RawImage
 from liverstiff.dicom import Frame, SourceFile, Stack
-from liverstiff.dicom.values import READ_ERRORS, Image, open_image
-
-_LPS_RAS = np.array([-1.0, -1.0, 1.0])
-AWAY = 0.1
-"""Voxels by which a slice may lie beside where its header says."""
+from liverstiff.dicom.reading import CannotRead
+from liverstiff.dicom.values import Image, open_image
 
 
 def holds_slices(image: RawImage, stack: Stack) -> bool:
@@ -25,7 +23,7 @@ def holds_slices(image: RawImage, stack: Stack) -> bool:
         voxels = image.stored[..., number] if image.stored.ndim == 4 else image.stored
         try:
             pixels = _pixels(frame, opened)
-        except READ_ERRORS:
+        except CannotRead:
             return False
         if frame.header.tiles > 1:
             relation = _tile_relation(pixels, voxels, frame.header.tiles)
@@ -44,26 +42,16 @@ def slice_of(voxels: np.ndarray, affine: np.ndarray, frame: Frame) -> np.ndarray
     Args:
         voxels: the volume, in axes that may be flipped or swapped against the DICOM file.
         affine: 4x4 matrix to mm, RAS+ world.
-        frame: position and orientation (LPS) of the DICOM image.
+        frame: position, orientation (LPS) and spacing of the DICOM image.
     """
-    if frame.position is None or frame.orientation is None:
+    stated = plane_of(frame)
+    found = None if stated is None else place_of(stated, affine, voxels.shape)
+    if found is None:
         return None
-    to_voxel = np.linalg.inv(affine[:3, :3])
-    along_row = to_voxel @ (_LPS_RAS * np.array(frame.orientation[:3]))
-    along_column = to_voxel @ (_LPS_RAS * np.array(frame.orientation[3:]))
-    across, down = int(np.argmax(np.abs(along_row))), int(np.argmax(np.abs(along_column)))
-    through = 3 - across - down
-    if across == down:
-        return None
-    corner = to_voxel @ (_LPS_RAS * np.array(frame.position) - affine[:3, 3])
-    first = np.where([along_row[axis] + along_column[axis] < 0 for axis in range(3)], np.array(voxels.shape) - 1, 0)
-    first[through] = place = round(float(corner[through]))
-    if np.abs(corner - first).max() > AWAY or not 0 <= place < voxels.shape[through]:
-        return None
-    plane = voxels[tuple(place if axis == through else slice(None) for axis in range(3))]
-    plane = plane.T if across < down else plane
-    plane = plane[::-1] if along_column[down] < 0 else plane
-    return plane[:, ::-1] if along_row[across] < 0 else plane
+    plane = voxels[tuple(found.place if axis == found.through else slice(None) for axis in range(3))]
+    plane = plane.T if found.across < found.down else plane
+    plane = plane[::-1] if found.rows_turned else plane
+    return plane[:, ::-1] if found.columns_turned else plane
 
 
 def _pixels(frame: Frame, opened: dict[SourceFile, Image]) -> np.ndarray:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError, HeaderTypeError
-from nibabel.wrapstruct import WrapStructError
 
 from liverstiff.convert.diffusion import write_gradients
 from liverstiff.convert.faults import NotConverted
@@ -18,17 +16,15 @@ from liverstiff.convert.nifti import RawImage, write_raw
 from liverstiff.convert.sidecar import read_sidecar, write_sidecar
 from liverstiff.dicom import SourceFile
 from liverstiff.dicom.files import BROKEN_PACKING, TooLarge
+from liverstiff.images import UNREADABLE, has_place, is_nifti_path
 from liverstiff.records import SeriesReason
 
-ENDINGS = (".nii", ".nii.gz")
 NIFTI2_BYTES = 540
-NIFTI_ERRORS = (EOFError, ValueError, ImageFileError, HeaderDataError, HeaderTypeError, WrapStructError)
-"""What nibabel raises for a damaged file."""
 
 
 def is_nifti(rows: pd.DataFrame) -> bool:
     """True when a table of files names NIfTI images."""
-    return any(path.endswith(ENDINGS) for path in rows.path)
+    return any(is_nifti_path(path) for path in rows.path)
 
 
 def rewrite_nifti(rows: pd.DataFrame, out: Path) -> tuple[tuple[int, ...], list[float], list[str]]:
@@ -77,7 +73,7 @@ def _read(source: SourceFile) -> RawImage:
         scale = float(image.dataobj.slope), float(image.dataobj.inter)
     except TooLarge as fault:
         raise NotConverted(SeriesReason.UNREADABLE, str(fault)) from None
-    except (*BROKEN_PACKING, *NIFTI_ERRORS) as error:
+    except (*BROKEN_PACKING, *UNREADABLE) as error:
         raise NotConverted(SeriesReason.UNREADABLE, f"it cannot be read ({type(error).__name__})") from None
     stored = stored[..., 0] if stored.shape[3:] == (1,) else stored
     _refuse(stored, image.affine)
@@ -95,7 +91,7 @@ def _refuse(stored: np.ndarray, affine: np.ndarray) -> None:
         raise NotConverted(SeriesReason.SECONDARY_CAPTURE, "a colour image holds a picture, not values")
     if stored.ndim not in (3, 4) or not stored.size:
         raise NotConverted(SeriesReason.IMPLAUSIBLE, f"it has {stored.ndim} dimensions, expected 3 or 4")
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    if not has_place(affine):
         raise NotConverted(SeriesReason.IMPLAUSIBLE, "its affine gives no place in the patient")
 
 
@@ -125,4 +121,4 @@ def _directions(path: Path, volumes: int) -> np.ndarray | None:
 
 def _beside(source: SourceFile, ext: str) -> Path:
     path = Path(source.path)
-    return path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ext)
+    return path.with_name(re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.IGNORECASE) + ext)

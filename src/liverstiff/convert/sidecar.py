@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydicom import Dataset
+
+from liverstiff.dicom.reading import Damaged, value_of
 from liverstiff.dicom.scanners import vendor_name
 from liverstiff.dicom.values import Image
 
@@ -108,16 +111,24 @@ def sidecar_of(image: Image, index: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, (sequence, keyword, factor) in HEADER_NUMBERS.items():
         source = image.group(index, sequence) if sequence else data
-        number = _number(source.get(keyword))
+        number = _number(_stated(source, keyword))
         if number is not None:
             found[key] = round(number * factor, 9)
-    echo = _number(image.group(index, "MREchoSequence").get("EffectiveEchoTime"))
+    echo = _number(_stated(image.group(index, "MREchoSequence"), "EffectiveEchoTime"))
     if echo is not None:
         found["EchoTime"] = round(echo * 1e-3, 9)
-    vendor = vendor_name(str(data.get("Manufacturer", "")))
-    words = {"Modality": data.get("Modality"), "Manufacturer": vendor}
-    words |= {"MRAcquisitionType": data.get("MRAcquisitionType"), "PatientPosition": data.get("PatientPosition")}
+    vendor = vendor_name(str(_stated(data, "Manufacturer") or ""))
+    words = {"Modality": _stated(data, "Modality"), "Manufacturer": vendor}
+    words |= {keyword: _stated(data, keyword) for keyword in ("MRAcquisitionType", "PatientPosition")}
     return whitelisted(found | words)
+
+
+def _stated(data: Dataset, keyword: str) -> Any:
+    """An attribute; None where it is absent or damaged: the sidecar then lacks it."""
+    try:
+        return value_of(data, keyword)
+    except Damaged:
+        return None
 
 
 def _number(value: Any) -> float | None:

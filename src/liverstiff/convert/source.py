@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections import defaultdict
 from pathlib import Path
 
 import pandas as pd
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 
-from liverstiff.convert.faults import NotConverted
+from liverstiff.convert.faults import NotConverted, not_converted
 from liverstiff.dicom import Frame, SourceFile, Stack, Unused, read_frames
 from liverstiff.dicom.files import BROKEN_PACKING, TooLarge
+from liverstiff.dicom.reading import CannotRead, Damaged, items_of, number_of, reading
 from liverstiff.records import Reason
 
 
@@ -66,7 +68,12 @@ def lay_out(frames: list[Frame], folder: Path) -> None:
         except BROKEN_PACKING:
             raise NotConverted(Reason.UNREADABLE, "a packed file is damaged") from None
         if len(kept) < kept[0].frames:
-            _keep_frames(target, sorted(frame.number for frame in kept))
+            try:
+                content = _with_frames(target, sorted(frame.number for frame in kept))
+            except CannotRead as fault:
+                raise not_converted(fault) from None
+            target.unlink()
+            target.write_bytes(content)
 
 
 def _folder_of(wanted: dict[SourceFile, list[Frame]]) -> Path | None:
@@ -85,16 +92,30 @@ def _folder_of(wanted: dict[SourceFile, list[Frame]]) -> Path | None:
         return None
 
 
-def _keep_frames(path: Path, numbers: list[int]) -> None:
-    """Replace a multi-frame object, or a link to it, by one with only some of its frames, numbered from 1."""
-    data = dcmread(path)
-    if data.file_meta.TransferSyntaxUID.is_compressed:
-        data.decompress()
-    size = len(data.PixelData) // int(data.NumberOfFrames)
-    pixels = b"".join(data.PixelData[(number - 1) * size : number * size] for number in numbers)
-    groups = data.PerFrameFunctionalGroupsSequence
+def _with_frames(path: Path, numbers: list[int]) -> bytes:
+    """A multi-frame object with only some of its frames, numbered from 1.
+
+    Raises:
+        CannotRead: when it is damaged.
+    """
+    with reading():
+        data = dcmread(path)
+        if data.file_meta.TransferSyntaxUID.is_compressed:
+            data.decompress()
+        pixels = bytes(data.PixelData)
+    groups, frames = items_of(data, "PerFrameFunctionalGroupsSequence"), int(number_of(data, "NumberOfFrames"))
+    if not frames or len(groups) != frames or numbers[-1] > frames:
+        raise Damaged("it holds another number of frames than its header lists")
+    size = len(pixels) // frames
+    kept = b"".join(pixels[(number - 1) * size : number * size] for number in numbers)
     data.PerFrameFunctionalGroupsSequence = [groups[number - 1] for number in numbers]
     data.NumberOfFrames = len(numbers)
-    data.PixelData = pixels + bytes(len(pixels) % 2)
-    path.unlink()
-    data.save_as(path)
+    data.PixelData = kept + bytes(len(kept) % 2)
+    return _written(data)
+
+
+def _written(data: Dataset) -> bytes:
+    target = io.BytesIO()
+    with reading():
+        data.save_as(target)
+    return target.getvalue()

@@ -79,7 +79,7 @@ class Frame:
     unit: str
     """UCUM code of the real-world value mapping, else the rescale type, as written; empty when there is none."""
     slope: float
-    """Rescale slope; 1 where none is stated."""
+    """Rescale slope; 1 where none is stated, 0 where it is no number."""
     intercept: float
     echo_time: float | None
     position: Vector | None
@@ -192,6 +192,7 @@ def _single(file: SourceFile, found: HeaderRead) -> Frame:
     header = _shared_header(data)
     b = diffusion.b_value(data, header.sequence_name)
     frames = max(1, data.integer(_T["NumberOfFrames"]))
+    slope, intercept = _scale(data)
     return Frame(
         header=header,
         file=file,
@@ -203,8 +204,8 @@ def _single(file: SourceFile, found: HeaderRead) -> Frame:
         image_type=data.texts(_T["ImageType"]),
         component=_component(data),
         unit=_unit(data, data),
-        slope=_number(data, "RescaleSlope", 1.0),
-        intercept=_number(data, "RescaleIntercept", 0.0),
+        slope=slope,
+        intercept=intercept,
         echo_time=data.number(_T["EchoTime"]),
         position=_vector(data, "ImagePositionPatient", 3),
         orientation=_vector(data, "ImageOrientationPatient", 6),
@@ -254,14 +255,15 @@ def _enhanced(
     )
     b, direction = diffusion.frame_diffusion(item("MRDiffusionSequence"))
     numbers = content.numbers(_T["DimensionIndexValues"])
+    slope, intercept = _scale(rescale)
     return Frame(
         **common,
         number=number,
         image_type=frame_type.texts(_T["FrameType"]) or data.texts(_T["ImageType"]),
         component=_component(frame_type) or _component(data),
         unit=_unit(group, rescale) or _unit(shared, rescale) or _unit(data, rescale),
-        slope=_number(rescale, "RescaleSlope", 1.0),
-        intercept=_number(rescale, "RescaleIntercept", 0.0),
+        slope=slope,
+        intercept=intercept,
         echo_time=item("MREchoSequence").number(_T["EffectiveEchoTime"]),
         position=_vector(item("PlanePositionSequence"), "ImagePositionPatient", 3),
         orientation=_vector(item("PlaneOrientationSequence"), "ImageOrientationPatient", 6),
@@ -305,9 +307,13 @@ def _cut_short(found: HeaderRead, header: Header, frames: int) -> bool:
     return found.pixel_bytes is not None and found.pixel_bytes < header.frame_bytes * frames
 
 
-def _number(data: Elements, keyword: str, default: float) -> float:
-    number = data.number(_T[keyword])
-    return default if number is None else number
+def _scale(data: Elements) -> tuple[float, float]:
+    """Rescale slope and intercept: 1 and 0 where none is stated, 0 and 0 where what is stated is no number."""
+    slope, intercept = (data.number(_T[word]) for word in ("RescaleSlope", "RescaleIntercept"))
+    stated = [data.text(_T[word]) for word in ("RescaleSlope", "RescaleIntercept")]
+    if (stated[0] and slope is None) or (stated[1] and intercept is None):
+        return 0.0, 0.0
+    return (1.0 if slope is None else slope), intercept or 0.0
 
 
 def _vector(data: Elements, keyword: str, length: int) -> Vector | None:

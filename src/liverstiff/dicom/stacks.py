@@ -123,7 +123,9 @@ class Stack:
         if any(not _is_frame_of_axes(frame.orientation) or frame.position is None for frame in self.frames):
             return Fault(SeriesReason.IMPLAUSIBLE, "position or orientation is missing or impossible")
         origins = np.array([in_plane(frame, self.first) for frame in self.frames])
-        if np.ptp(origins, axis=0).max() > SHIFTED_PIXELS:
+        line = np.array([(slice_position(frame), 1.0) for frame in self.frames])
+        fitted = line @ np.linalg.lstsq(line, origins, rcond=None)[0]
+        if np.abs(origins - fitted).max() > SHIFTED_PIXELS:
             return Fault(SeriesReason.IMPLAUSIBLE, "images are shifted against each other within their plane")
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from functools import lru_cache
 
 from liverstiff.dicom.elements import Elements, tag_of
 
@@ -26,6 +27,14 @@ def acquisition_time(data: Elements) -> str:
     By date and time of the acquisition in one or two elements, else of the series. A time without a date of its own is
     on the day of the series or study, or on the next day when midnight lies between.
     """
+    values = data.values
+    return _stated(tuple([values.get(tag) for tag in TIME_TAGS]))
+
+
+@lru_cache(4096)
+def _stated(values: tuple) -> str:
+    """See :func:`acquisition_time`; many images of a series state the same."""
+    data = Elements({tag: value for tag, value in zip(TIME_TAGS, values, strict=True) if value is not None})
     whole = data.text(_T["AcquisitionDateTime"])
     time = data.text(_T["AcquisitionTime"])
     if whole and not (time and _OFFSET.search(whole)):  # an offset from UTC: the local time counts where it is stated

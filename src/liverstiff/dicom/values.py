@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import re
 import tempfile
-import warnings
-import zipfile
-import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,12 +15,13 @@ from typing import Any
 
 import numpy as np
 from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
 from pydicom.pixels import pixel_array
 from pydicom.uid import JPEGExtended12Bit
 
 from liverstiff.dicom.files import SourceFile
 from liverstiff.dicom.header import SECONDARY_CAPTURE
+from liverstiff.dicom.reading import Damaged, Implausible, NotAMap, items_of, number_of, numbers_of, reading, text_of
+from liverstiff.images import LPS_RAS
 
 UNITS = {
     "kpa": "kPa",
@@ -46,17 +44,11 @@ UNITS = {
 }
 """What a UCUM code or a RescaleType stands for; anything else (``US``, ``normalized``) states nothing."""
 
-READ_ERRORS = (
-    *(OSError, EOFError, InvalidDicomError, AttributeError, ValueError, KeyError, IndexError, TypeError),
-    *(RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile),
-)
-"""What pydicom and its decoders raise for a damaged file."""
+TILED = ("MOSAIC", "VFRAME")
+"""Image types of a classic picture of all slices, whose position is that of no single one."""
 
-_LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-
-
-class NotAMap(ValueError):
-    """A file that is readable and yet holds no values with a place in the patient."""
+UNIT_LENGTH = 0.01
+"""By how much direction cosines may miss unit length and right angles."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +79,12 @@ class Image:
     """An opened DICOM image, classic or multi-frame; frames are counted from 0."""
 
     def __init__(self, dataset: Dataset) -> None:
-        """Raises: NotAMap for a colour image or a secondary capture."""
+        """Raises: NotAMap for a colour image or a secondary capture, Damaged where it does not say what it is."""
         self.dataset = dataset
-        if dataset.SamplesPerPixel != 1 or dataset.PhotometricInterpretation not in ("MONOCHROME1", "MONOCHROME2"):
+        grey = text_of(dataset, "PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2")
+        if number_of(dataset, "SamplesPerPixel") != 1 or not grey:
             raise NotAMap("a colour image")
-        if str(dataset.SOPClassUID).startswith(SECONDARY_CAPTURE):
+        if text_of(dataset, "SOPClassUID").startswith(SECONDARY_CAPTURE):
             raise NotAMap("a secondary capture")
 
     @cached_property
@@ -99,51 +92,69 @@ class Image:
         """Stored values (frame, row, column)."""
         if self._wide_jpeg:
             return _decoded_by_gdcm(self.dataset)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they may quote the header
+        with reading():
             pixels = pixel_array(self.dataset)
         return pixels if pixels.ndim == 3 else pixels[None]
 
-    def frame(self, index: int) -> np.ndarray:
-        """Stored values (row, column) of one frame, without decoding the others where that can be."""
-        return self.stored[index] if self._wide_jpeg else pixel_array(self.dataset, index=index)
+    def plane(self, index: int) -> np.ndarray:
+        """Stored values (row, column) of one frame."""
+        if index >= len(self.stored):
+            raise Damaged("it holds fewer frames than its header lists")
+        return self.stored[index]
 
-    @property
+    def frame(self, index: int) -> np.ndarray:
+        """As :meth:`plane`, without decoding the other frames where that can be."""
+        if self._wide_jpeg:
+            return self.plane(index)
+        with reading():
+            return pixel_array(self.dataset, index=index)
+
+    @cached_property
     def _wide_jpeg(self) -> bool:
         """12-bit JPEG, which pydicom leaves to nobody."""
-        return self.dataset.file_meta.TransferSyntaxUID == JPEGExtended12Bit and self.dataset.BitsStored > 8
+        with reading():
+            syntax = self.dataset.file_meta.TransferSyntaxUID
+        return syntax == JPEGExtended12Bit and number_of(self.dataset, "BitsStored") > 8
 
     @property
     def multi_frame(self) -> bool:
         """It states position and scale of every frame."""
         return "PerFrameFunctionalGroupsSequence" in self.dataset
 
+    def require_places(self) -> None:
+        """Raises: NotAMap for many frames of which none has a position of its own."""
+        if len(self.stored) > 1 and not self.multi_frame:
+            raise NotAMap("many frames without a position each")
+
     def rescaled(self, index: int) -> np.ndarray:
         """Values (row, column) of a frame by its own rescale slope and intercept, float64."""
         slope, intercept, _ = self._rescale(index)
-        return self.stored[index] * slope + intercept
+        return self.plane(index) * slope + intercept
 
     def values(self, index: int) -> MapSlice:
         """Physical values of a frame: the real-world value mapping, else the rescale slope, else the stored value."""
         mapping = self._mapping(index)
         if mapping is not None:
-            values, unit = _mapped(self.stored[index].astype(np.float64), mapping), _mapped_unit(mapping)
+            values, unit = _mapped(self.plane(index).astype(np.float64), mapping), _mapped_unit(mapping)
         else:
             slope, intercept, unit = self._rescale(index)
-            values = self.stored[index] * slope + intercept
+            values = self.plane(index) * slope + intercept
         return MapSlice(values, self.affine(index), unit or unit_in_text(self._text))
 
     def affine(self, index: int) -> np.ndarray:
-        """(row, column, 0) to RAS+ mm: DICOM PS3.3 C.7.6.2.1.1, with x and y turned from LPS to RAS."""
-        position = np.array(self.group(index, "PlanePositionSequence").ImagePositionPatient, float)
-        cosines = np.array(self.group(index, "PlaneOrientationSequence").ImageOrientationPatient, float)
-        between_rows, between_columns = map(float, self.group(index, "PixelMeasuresSequence").PixelSpacing)
-        affine = np.eye(4)
-        affine[:3, 0] = cosines[3:] * between_rows
-        affine[:3, 1] = cosines[:3] * between_columns
-        affine[:3, 2] = np.cross(cosines[:3], cosines[3:])
-        affine[:3, 3] = position
-        return _LPS_RAS @ affine
+        """(row, column, 0) to RAS+ mm, see :func:`plane_affine`.
+
+        Raises:
+            CannotRead: when a part of it is missing or impossible, or the picture is tiled of slices.
+        """
+        kinds = text_of(self.dataset, "ImageType")
+        if not self.multi_frame and any(kind in kinds for kind in TILED):
+            raise NotAMap("slices tiled into one picture")
+        return plane_affine(
+            numbers_of(self.group(index, "PlanePositionSequence"), "ImagePositionPatient", 3),
+            numbers_of(self.group(index, "PlaneOrientationSequence"), "ImageOrientationPatient", 6),
+            numbers_of(self.group(index, "PixelMeasuresSequence"), "PixelSpacing", 2),
+        )
 
     def group(self, index: int, sequence: str) -> Dataset:
         """A frame's attributes of one functional group; in a classic object they are at top level."""
@@ -151,20 +162,22 @@ class Image:
 
     def _items(self, index: int, sequence: str) -> list[Dataset]:
         """Items of a sequence for one frame: from its own functional group, else the shared one, else top level."""
-        data = self.dataset
-        places = [data.PerFrameFunctionalGroupsSequence[index]] if self.multi_frame else []
-        places += [*data.get("SharedFunctionalGroupsSequence", []), data]
-        return next((list(place[sequence]) for place in places if place.get(sequence)), [])
+        if self.multi_frame and index >= len(self._groups):
+            raise Damaged("it holds more frames than its header lists")
+        places = [self._groups[index]] if self.multi_frame else []
+        places += [*items_of(self.dataset, "SharedFunctionalGroupsSequence"), self.dataset]
+        return next((items for place in places if (items := items_of(place, sequence))), [])
+
+    @cached_property
+    def _groups(self) -> list[Dataset]:
+        """Functional groups of each frame."""
+        return items_of(self.dataset, "PerFrameFunctionalGroupsSequence")
 
     def _rescale(self, index: int) -> tuple[float, float, str]:
         """Slope, intercept and stated unit."""
         rescale = self.group(index, "PixelValueTransformationSequence")
-        slope, intercept = rescale.get("RescaleSlope"), rescale.get("RescaleIntercept")
-        return (
-            1.0 if slope is None else float(slope),
-            0.0 if intercept is None else float(intercept),
-            unit_of(rescale.get("RescaleType", "")),
-        )
+        slope, intercept = number_of(rescale, "RescaleSlope", 1.0), number_of(rescale, "RescaleIntercept", 0.0)
+        return *_usable(slope, intercept), unit_of(text_of(rescale, "RescaleType"))
 
     def _mapping(self, index: int) -> Dataset | None:
         """A frame's real-world value mapping: of several, the first with a unit that is known here."""
@@ -174,19 +187,18 @@ class Image:
     @property
     def _text(self) -> str:
         keywords = ("SeriesDescription", "ProtocolName", "ImageComments")
-        return " ".join(str(self.dataset.get(keyword, "")) for keyword in keywords)
+        return " ".join(text_of(self.dataset, keyword) for keyword in keywords)
 
 
 def open_image(file: SourceFile) -> Image:
     """A DICOM file with its pixels still to be decoded.
 
     Raises:
-        NotAMap: for a colour image or a secondary capture.
-        Exception: one of :data:`READ_ERRORS` when it cannot be read.
+        CannotRead: when it cannot be read; NotAMap for a colour image or a secondary capture.
     """
-    with file.open() as opened, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return Image(dcmread(opened))
+    with reading(), file.open() as opened:
+        dataset = dcmread(opened)
+    return Image(dataset)
 
 
 def read_values(file: SourceFile, wanted: Collection[int] = ()) -> Iterator[MapSlice]:
@@ -197,20 +209,52 @@ def read_values(file: SourceFile, wanted: Collection[int] = ()) -> Iterator[MapS
         wanted: numbers of its frames from 1; none, or 0, means all.
 
     Raises:
-        NotAMap: when it holds no values with a place in the patient.
-        Exception: one of :data:`READ_ERRORS` when it cannot be read.
+        CannotRead: when it cannot be read, or holds no values with a place in the patient.
     """
     image = open_image(file)
-    if len(image.stored) > 1 and not image.multi_frame:
-        raise NotAMap("many frames without a position each")
+    image.require_places()
     chosen = set(wanted) - {0}
     for index in range(len(image.stored)):
         if not chosen or index + 1 in chosen:
             yield image.values(index)
 
 
+def plane_affine(position: Any, cosines: Any, spacing: Any) -> np.ndarray:
+    """4x4, (row, column, 0) to RAS+ mm: DICOM PS3.3 C.7.6.2.1.1, with x and y turned from LPS to RAS.
+
+    Args:
+        position: (3,) LPS mm of the first pixel's centre.
+        cosines: (6,) LPS directions in which a row and a column run.
+        spacing: (2,) mm between rows and between columns.
+
+    Raises:
+        Implausible: when the spacing is not positive, or the directions span no plane.
+    """
+    axes = np.reshape(np.array(cosines, np.float64), (2, 3))
+    if not (np.isfinite(position).all() and np.isfinite(axes).all() and np.isfinite(spacing).all()):
+        raise Implausible("its place in the patient is not finite")
+    if min(spacing) <= 0:
+        raise Implausible("its pixel spacing is not positive")
+    if not np.allclose(axes @ axes.T, np.eye(2), rtol=0, atol=UNIT_LENGTH):
+        raise Implausible("its rows and columns do not run at right angles")
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = axes[1] * spacing[0], axes[0] * spacing[1]
+    affine[:3, 2], affine[:3, 3] = np.cross(axes[0], axes[1]), position
+    affine[:3] *= LPS_RAS[:, None]
+    return affine
+
+
 def _decoded_by_gdcm(dataset: Dataset) -> np.ndarray:
     """Stored values (frame, row, column) of a file that only GDCM itself can decode."""
+    with reading():
+        content = _gdcm_pixels(dataset)
+    rows, columns = int(number_of(dataset, "Rows")), int(number_of(dataset, "Columns"))
+    if not content or len(content) % (2 * rows * columns):
+        raise Damaged("its pixels cannot be decoded")
+    return np.frombuffer(content, "<u2").reshape(-1, rows, columns)
+
+
+def _gdcm_pixels(dataset: Dataset) -> bytes:
     import gdcm
 
     reader = gdcm.ImageReader()
@@ -218,25 +262,36 @@ def _decoded_by_gdcm(dataset: Dataset) -> np.ndarray:
         dataset.save_as(file.name)
         reader.SetFileName(file.name)
         if not reader.Read():
-            raise ValueError("its pixels cannot be decoded")
-        content = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
-    return np.frombuffer(content, "<u2").reshape(-1, dataset.Rows, dataset.Columns)
+            raise Damaged("its pixels cannot be decoded")
+        return reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
+
+
+def _usable(slope: float, intercept: float) -> tuple[float, float]:
+    """A scale as it is, unless it makes one number of all pixels."""
+    if slope == 0 or not np.isfinite([slope, intercept]).all():
+        raise Implausible("its scale has a slope of zero, or is not finite")
+    return slope, intercept
 
 
 def _mapped(stored: np.ndarray, mapping: Dataset) -> np.ndarray:
     """Stored values through a real-world mapping; what it does not map becomes NaN."""
-    first, last = mapping.RealWorldValueFirstValueMapped, mapping.RealWorldValueLastValueMapped
-    inside = (stored >= first) & (stored <= last)
+    first = number_of(mapping, "RealWorldValueFirstValueMapped")
+    inside = (stored >= first) & (stored <= number_of(mapping, "RealWorldValueLastValueMapped"))
     if "RealWorldValueLUTData" in mapping:
-        table = np.asarray(mapping.RealWorldValueLUTData, float)
+        table = numbers_of(mapping, "RealWorldValueLUTData")
         values = table[np.clip(stored - first, 0, len(table) - 1).astype(int)]
     else:
-        values = stored * float(mapping.RealWorldValueSlope) + float(mapping.RealWorldValueIntercept)
+        slope, intercept = (number_of(mapping, f"RealWorldValue{part}") for part in ("Slope", "Intercept"))
+        slope, intercept = _usable(slope, intercept)
+        values = stored * slope + intercept
     return np.where(inside, values, np.nan)
 
 
 def _mapped_unit(mapping: Dataset) -> str:
-    return unit_of(mapping.MeasurementUnitsCodeSequence[0].CodeValue)
+    codes = items_of(mapping, "MeasurementUnitsCodeSequence")
+    if not codes:
+        raise Damaged("a real-world mapping without a unit")
+    return unit_of(text_of(codes[0], "CodeValue"))
 
 
 def unit_of(text: Any) -> str:

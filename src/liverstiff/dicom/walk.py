@@ -24,6 +24,7 @@ PIXEL_DATA = 0x7FE00010
 TRANSFER_SYNTAX = 0x00020010
 IMPLICIT = b"1.2.840.10008.1.2"
 PLAIN = (IMPLICIT, b"1.2.840.10008.1.2.1")
+PREAMBLE = bytes(128)
 NOT_WALKED = (b"1.2.840.10008.1.2.2", b"1.2.840.10008.1.2.1.99")
 """Transfer syntaxes that pydicom reads: big endian, deflated."""
 
@@ -118,11 +119,11 @@ def _read_elements(read: Read, size: int, wanted: frozenset[int], buffer: bytes 
     undefined length, ``opened`` tag and offset of the outermost, ``kept`` the tags of interest at the present depth.
     """
     buffer = buffer or read(CHUNK, 0)
+    syntax, at = _file_meta(buffer)
+    explicit, compressed = syntax != IMPLICIT, syntax not in PLAIN
     values: dict[int, tuple[int, bytes]] = {}
     sequences: dict[int, bytes] = {}
-    top = kept = wanted | {TRANSFER_SYNTAX}
-    base, at, end, depth, explicit, compressed, opened = 0, 132, len(buffer), 0, True, False, (0, 0)
-    known_syntax = False
+    kept, base, end, depth, opened = wanted, 0, len(buffer), 0, (0, 0)
     while True:
         if at + 12 > end:
             base += at
@@ -141,7 +142,7 @@ def _read_elements(read: Read, size: int, wanted: frozenset[int], buffer: bytes 
                 if element == 0xE0DD:
                     depth -= 1
                     if depth == 0:
-                        kept = top
+                        kept = wanted
                         if opened[0] in wanted:
                             sequences[opened[0]] = read(base + at - opened[1], opened[1])
                 at += 8
@@ -152,9 +153,7 @@ def _read_elements(read: Read, size: int, wanted: frozenset[int], buffer: bytes 
                 known = max(0, min(pixels, size - base - at - skip)) if 0 < pixels < UNDEFINED else None
                 is_pixels = (group, element) == (0x7FE0, 0x0010)
                 return _made(values, sequences, explicit, known, is_pixels, compressed)
-        if group != 2 and not known_syntax:
-            raise _LeaveToPydicom
-        if not explicit and group != 2:
+        if not explicit:
             vr, length, skip = 0, _length(buffer, at + 4)[0], 8
         elif vr in _LONG_FORM:
             length, skip = _length(buffer, at + 8)[0], 12
@@ -178,13 +177,24 @@ def _read_elements(read: Read, size: int, wanted: frozenset[int], buffer: bytes 
                 sequences[tag] = value
             elif length <= LONGEST_VALUE:
                 values[tag] = (vr, value)
-            if tag == TRANSFER_SYNTAX:
-                known_syntax = True
-                syntax = value.rstrip(b"\0 ")
-                if syntax in NOT_WALKED:
-                    raise _LeaveToPydicom
-                explicit, compressed = syntax != IMPLICIT, syntax not in PLAIN
         at += length
+
+
+def _file_meta(buffer: bytes) -> tuple[bytes, int]:
+    """The transfer syntax, and where the header proper begins: the meta information is always explicit."""
+    at, syntax = len(PREAMBLE) + 4, b""
+    while at + 12 <= len(buffer):
+        group, element, vr, length = _head(buffer, at)
+        if group != 2:
+            if not syntax or syntax in NOT_WALKED:
+                raise _LeaveToPydicom
+            return syntax, at
+        if vr in _LONG_FORM:
+            at, length = at + 4, _length(buffer, at + 8)[0]
+        if group << 16 | element == TRANSFER_SYNTAX:
+            syntax = buffer[at + 8 : at + 8 + length].rstrip(b"\0 ")
+        at += 8 + length
+    raise DamagedHeader("it ends within its meta information")
 
 
 def _made(

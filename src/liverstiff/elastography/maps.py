@@ -7,12 +7,12 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 
 from liverstiff.dicom import SourceFile
-from liverstiff.dicom.values import READ_ERRORS, MapSlice, NotAMap, read_values
+from liverstiff.dicom.reading import CannotRead, Damaged, NotAMap
+from liverstiff.dicom.values import MapSlice, read_values
 from liverstiff.errors import ExamExcluded
+from liverstiff.images import UNREADABLE, has_place, is_nifti_path
 from liverstiff.records import Reason
 
 THICKNESS_MM = 2.0
@@ -32,10 +32,9 @@ def read_map(chosen: Mapping[SourceFile, Collection[int]], name: str) -> list[Ma
     slices: list[MapSlice] = []
     for number, (file, frames) in enumerate(chosen.items(), start=1):
         try:
-            slices += _nifti(file) if file.path.endswith((".nii", ".nii.gz")) else read_values(file, frames)
-        except (*READ_ERRORS, ImageFileError, HeaderDataError) as fault:
-            what = str(fault) if isinstance(fault, NotAMap) else type(fault).__name__
-            raise ExamExcluded(Reason.UNREADABLE, f"{name}: file {number} cannot be read ({what})") from None
+            slices += _nifti(file) if is_nifti_path(file.path) else read_values(file, frames)
+        except CannotRead as fault:
+            raise ExamExcluded(Reason.UNREADABLE, f"{name}: file {number} cannot be read ({fault})") from None
     centres = {tuple(np.round(part.affine[:3, 3], 1)) for part in slices}
     if len(centres) < len(slices):
         raise ExamExcluded(Reason.UNREADABLE, f"{name}: two slices at one position; choose one series")
@@ -44,12 +43,15 @@ def read_map(chosen: Mapping[SourceFile, Collection[int]], name: str) -> list[Ma
 
 def _nifti(file: SourceFile) -> list[MapSlice]:
     """The slices of a NIfTI map along its third axis; it states no unit."""
-    image: Any = nib.load(file.path)
-    voxels = np.asarray(image.dataobj, np.float64)
+    try:
+        image: Any = nib.load(file.path)
+        voxels, affine = np.asarray(image.dataobj, np.float64), np.array(image.affine)
+    except UNREADABLE as fault:
+        raise Damaged(type(fault).__name__) from None
     voxels = voxels[..., 0] if voxels.shape[3:] == (1,) else voxels
-    if voxels.ndim != 3 or not np.isfinite(image.affine).all():
+    if voxels.ndim != 3 or not has_place(affine):
         raise NotAMap("not one volume with a place in the patient")
-    return [MapSlice(voxels[..., place], _plane(image.affine, place)) for place in range(voxels.shape[2])]
+    return [MapSlice(voxels[..., place], _plane(affine, place)) for place in range(voxels.shape[2])]
 
 
 def _plane(affine: np.ndarray, place: int) -> np.ndarray:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 
 from liverstiff import images
 from liverstiff.config import HarmonizeConfig
@@ -96,7 +95,7 @@ def read_plausible(path: Path, name: str, dimensions: int = 3) -> tuple[np.ndarr
     """
     try:
         voxels, affine = images.load(path)
-    except (OSError, EOFError, ValueError, ImageFileError) as error:
+    except images.UNREADABLE as error:
         raise ExamExcluded(Reason.UNREADABLE, f"{name}: {type(error).__name__}; convert this series again") from error
     voxels = voxels[..., 0] if dimensions == 3 and voxels.shape[3:] == (1,) else voxels
     voxels = voxels[..., None] if dimensions == 4 and voxels.ndim == 3 else voxels

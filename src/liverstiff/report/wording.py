@@ -33,6 +33,7 @@ REASONS = {
     "wrong_modality": "no MR image",
     "conflicting_identity": "images of several patients in one study",
     "duplicate_exam": "the same exam under another number",
+    "no_patient_id": "no number of the patient",
     "unreadable_image": "an image cannot be read",
     "conversion_failed": "conversion failed",
     "implausible_image": "implausible image",
