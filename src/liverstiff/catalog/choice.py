@@ -292,7 +292,7 @@ def _same_slices(stack: Stack, other: Stack) -> bool:
     """True when two stacks have the same grid to a tenth of a millimetre or pixel."""
     one, two = stack.first, other.first
     matrix = (one.header.rows, one.header.columns) == (two.header.rows, two.header.columns)
-    placed = all(frame.spacing and frame.orientation and frame.position for frame in (one, two))
+    placed = all(min(frame.spacing or (0,)) > 0 and frame.orientation and frame.position for frame in (one, two))
     if not matrix or not placed or len(stack.positions) != len(other.positions):
         return False
     sizes = zip(one.spacing or (), two.spacing or (), strict=True)
