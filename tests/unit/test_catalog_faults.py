@@ -618,3 +618,12 @@ def test_a_file_that_kills_its_reader_costs_that_file_alone(tmp_path, monkeypatc
     found = scan(tmp_path / "tree", tmp_path / "cache" / "x.sqlite", workers=2)
     assert [(one.reason, one.detail) for one in found.skipped()] == [("damaged_file", "reading it ended the process")]
     assert sum(len(found.study(uid, headers).frames) for uid, headers in found.studies().items()) == 58
+
+
+def test_some_images_without_a_number_are_no_second_patient(tmp_path):
+    exam = exam_of(tmp_path / "tree", 0)
+    for path in files(exam / "1"):
+        edit(path, PatientID="")
+    run_site(tmp_path / "tree", tmp_path / "out")
+    exams = run_study(tmp_path / "out")
+    assert exams.status.to_list() == ["ok"]

@@ -100,6 +100,8 @@ def catalog_exam(site: str, key: bytes, study: Study, overrides: Overrides) -> C
     frames, copies = without_copies(study.frames)
     measured = [frame for frame in frames if frame.header.mr_object] or frames
     patients = Counter(frame.header.patient_id for frame in measured)
+    if len(patients) > 1:
+        patients.pop("", None)  # some images do not say whose they are
     patient_id = min(patients, key=lambda name: (-patients[name], name))
     frame = next(frame for frame in measured if frame.header.patient_id == patient_id)
     # without a number nobody knows who it is: nobody else's exam may be taken for the same patient's

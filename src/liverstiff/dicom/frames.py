@@ -53,6 +53,7 @@ _TOP = tuple(_T[word] for word in (*FRAME_KEYWORDS, *SEQUENCE_KEYWORDS))
 WANTED = diffusion.PRIVATE_TAGS.union(SERIES_TAGS, TIME_TAGS, _TOP, (GE_IMAGE_PART, PHILIPS_IMAGE_PART))
 """All elements that are read at top level."""
 
+_SLOPE, _INTERCEPT = _T["RescaleSlope"], _T["RescaleIntercept"]
 _MOMENTS = tuple(_T[word] for word in ("TemporalPositionIdentifier", "TriggerTime", "AcquisitionNumber"))
 
 STACK_POINTERS = (0x00209056, 0x00209057)
@@ -309,9 +310,8 @@ def _cut_short(found: HeaderRead, header: Header, frames: int) -> bool:
 
 def _scale(data: Elements) -> tuple[float, float]:
     """Rescale slope and intercept: 1 and 0 where none is stated, 0 and 0 where what is stated is no number."""
-    slope, intercept = (data.number(_T[word]) for word in ("RescaleSlope", "RescaleIntercept"))
-    stated = [data.text(_T[word]) for word in ("RescaleSlope", "RescaleIntercept")]
-    if (stated[0] and slope is None) or (stated[1] and intercept is None):
+    slope, intercept = data.number(_SLOPE), data.number(_INTERCEPT)
+    if (slope is None and data.text(_SLOPE)) or (intercept is None and data.text(_INTERCEPT)):
         return 0.0, 0.0
     return (1.0 if slope is None else slope), intercept or 0.0
 

@@ -25,6 +25,7 @@ TRANSFER_SYNTAX = 0x00020010
 IMPLICIT = b"1.2.840.10008.1.2"
 PLAIN = (IMPLICIT, b"1.2.840.10008.1.2.1")
 PREAMBLE = bytes(128)
+_META_LENGTH, _META_SYNTAX = b"\x02\0\0\0UL\x04\0", b"\x02\0\x10\0UI"
 NOT_WALKED = (b"1.2.840.10008.1.2.2", b"1.2.840.10008.1.2.1.99")
 """Transfer syntaxes that pydicom reads: big endian, deflated."""
 
@@ -183,6 +184,14 @@ def _read_elements(read: Read, size: int, wanted: frozenset[int], buffer: bytes 
 def _file_meta(buffer: bytes) -> tuple[bytes, int]:
     """The transfer syntax, and where the header proper begins: the meta information is always explicit."""
     at, syntax = len(PREAMBLE) + 4, b""
+    if buffer[at : at + 8] == _META_LENGTH and len(buffer) > at + 12:  # it states its length: no need to walk
+        end = at + 12 + _length(buffer, at + 8)[0]
+        place = buffer.find(_META_SYNTAX, at, end)
+        if place > 0 and buffer[end : end + 2] == b"\x08\0":
+            syntax = buffer[place + 8 : place + 8 + buffer[place + 6]].rstrip(b"\0 ")
+            if syntax in PLAIN:
+                return syntax, end
+            syntax = b""
     while at + 12 <= len(buffer):
         group, element, vr, length = _head(buffer, at)
         if group != 2:
