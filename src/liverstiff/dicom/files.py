@@ -31,9 +31,7 @@ class TooLarge(ValueError):
     """A packed file unpacks to more than the bound."""
 
 
-BROKEN_PACKING = (
-    *(OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError, TooLarge),
-)
+BROKEN_PACKING = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, TooLarge)
 """What the standard library raises for a packed file that is damaged, locked or packed in an unknown way."""
 
 

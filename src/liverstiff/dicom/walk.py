@@ -274,12 +274,7 @@ def _parse_item(
         group, element, vr, size = _head(content, at)
         if group == 0xFFFE:  # the delimiter of an item of undefined length
             return item, at + 8
-        if not explicit:
-            vr, size, skip = 0, _length(content, at + 4)[0], 8
-        elif vr in _LONG_FORM:
-            size, skip = _length(content, at + 8)[0], 12
-        else:
-            skip = 8
+        vr, size, skip = _head_of(content, at, explicit, vr, size)
         tag, begin = group << 16 | element, at + skip
         if size == UNDEFINED:
             size = _undefined_size(content, begin, explicit and vr != _UN)
@@ -294,6 +289,13 @@ def _parse_item(
     return item, end
 
 
+def _head_of(content: bytes, at: int, explicit: bool, vr: int, size: int) -> tuple[int, int, int]:
+    """Representation, length of the value and length of the head of an element inside a sequence."""
+    if not explicit:
+        return 0, _length(content, at + 4)[0], 8
+    return (vr, _length(content, at + 8)[0], 12) if vr in _LONG_FORM else (vr, size, 8)
+
+
 def _undefined_size(content: bytes, at: int, explicit: bool) -> int:
     """Bytes of a sequence of undefined length, without its delimiter."""
     begin, depth = at, 1
@@ -305,11 +307,6 @@ def _undefined_size(content: bytes, at: int, explicit: bool) -> int:
                 return at - begin
             at += 8
             continue
-        if not explicit:
-            size, skip = _length(content, at + 4)[0], 8
-        elif vr in _LONG_FORM:
-            size, skip = _length(content, at + 8)[0], 12
-        else:
-            skip = 8
+        _, size, skip = _head_of(content, at, explicit, vr, size)
         depth += size == UNDEFINED
         at += skip + (0 if size == UNDEFINED else size)
