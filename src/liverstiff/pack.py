@@ -57,7 +57,7 @@ def pack_shard(*, registered: Path, segmented: Path, folder: Path, settings: Pac
 
 def pack_exam(exam: Exam, folder: Path, *, registered: Path, segmented: Path, settings: PackConfig) -> dict[str, Any]:
     """Write one exam's box (to be stacked later); its measures say which channels are present."""
-    mask, affine = images.load(exam.path(segmented, "space-T1w_mask"))
+    mask, affine = images.load(exam.path(segmented, "space-frame_mask"))
     if not (mask == LIVER).any():
         raise ExamExcluded(Reason.SEGMENTATION_FAILED, "the mask has no liver; look at its picture")
     box = box_affine(mask == LIVER, affine, settings.shape, settings.spacing_mm)
@@ -65,7 +65,7 @@ def pack_exam(exam: Exam, folder: Path, *, registered: Path, segmented: Path, se
     boxes = np.zeros((len(CHANNELS), *settings.shape), np.float16)
     present = dict.fromkeys(CHANNELS, False)
     for k, channel in enumerate(CHANNELS):
-        source = exam.path(registered, f"space-T1w_{channel}")
+        source = exam.path(registered, f"space-frame_{channel}")
         voxels = images.load(source)[0] if source.exists() else np.zeros_like(mask)
         present[channel] = shows_liver(voxels, mask == LIVER)
         if present[channel]:

@@ -143,9 +143,21 @@ class Exam:
         return f"sub-{self.patient}/ses-{self.exam}"
 
     def path(self, shard_folder: Path, suffix: str, ext: str = ".nii.gz", datatype: str = "") -> Path:
-        """Path of one of the exam's files, e.g. ``sub-p1/ses-e1/sub-p1_ses-e1_space-T1w_mask.nii.gz``."""
+        """Path of one of the exam's files, e.g. ``sub-p1/ses-e1/sub-p1_ses-e1_space-frame_mask.nii.gz``."""
         name = f"sub-{self.patient}_ses-{self.exam}_{suffix}{ext}"
         return Path(shard_folder) / self.folder / datatype / name
+
+    def frame(self, registered: Path) -> Path:
+        """The registered image that gave the space of all others: the exam's first of T1w, T2w and DWI.
+
+        Raises:
+            FileNotFoundError: when ``registered``, a shard folder of the stage ``register``, has none.
+        """
+        for sequence in SEQUENCES:
+            path = self.path(registered, f"space-frame_{sequence}")
+            if path.exists():
+                return path
+        raise FileNotFoundError(self.path(registered, "space-frame"))
 
 
 @dataclass(frozen=True)

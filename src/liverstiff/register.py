@@ -56,8 +56,8 @@ def register_shard(*, harmonized: Path, folder: Path, settings: RegisterConfig, 
 
     Args:
         harmonized: shard folder of the stage ``harmonize``.
-        folder: shard folder to make: ``space-T1w_T1w``, ``space-T1w_T2w``, ``space-T1w_DWI``, ``space-T1w_ADC`` and
-            ``measures.csv`` (``t2w_metric_before``, ``t2w_metric_after``, ``t2w_kept``, ``t2w_shift_z_mm``; dwi too).
+        folder: shard folder to make: ``space-frame_T1w``, ``space-frame_T2w``, ``space-frame_DWI``,
+            ``space-frame_ADC`` and ``measures.csv`` (``t2w_metric_before``, ``t2w_metric_after``, ``t2w_kept``, ``t2w_shift_z_mm``; dwi too).
         settings: the section ``register`` of the config.
         workers: processes.
 
@@ -79,7 +79,7 @@ def register_exam(exam: Exam, folder: Path, *, harmonized: Path, settings: Regis
     voxels, affine = images.load(exam.path(harmonized, "T1w"))
     body = images.load(exam.path(harmonized, "desc-body_mask"))[0] > 0.5
     target = images.to_ants(voxels, affine)
-    images.save(exam.path(folder, "space-T1w_T1w"), voxels, affine)
+    images.save(exam.path(folder, "space-frame_T1w"), voxels, affine)
     measures: dict[str, Any] = {}
     for name, moved_along in (("T2w", ("T2w",)), ("DWI", ("DWI", "ADC"))):
         source = exam.path(harmonized, name)
@@ -90,7 +90,7 @@ def register_exam(exam: Exam, folder: Path, *, harmonized: Path, settings: Regis
             for channel in moved_along:
                 moving = images.to_ants(*images.load(exam.path(harmonized, channel)))
                 warped = np.asarray(apply(target, moving, fit.transforms), dtype=np.float32)
-                images.save(exam.path(folder, f"space-T1w_{channel}"), warped, affine)
+                images.save(exam.path(folder, f"space-frame_{channel}"), warped, affine)
         measures |= _measures(name.lower(), fit)
     return measures
 

@@ -90,8 +90,8 @@ class Shard:
         x, y, z = np.moveaxis(images.grid(affine, (SIZE, SIZE, SIZE)), -1, 0)
         liver = (np.abs(x) < 60) & (np.abs(y) < 45) & (np.abs(z) < 40)
         self.image, self.affine = np.where(liver, 100.0, 0.0), affine
-        images.save(EXAM.path(self.segmented, "space-T1w_mask"), liver.astype(np.uint8), affine)
-        images.save(EXAM.path(self.registered, "space-T1w_T1w"), self.image.astype(np.float32), affine)
+        images.save(EXAM.path(self.segmented, "space-frame_mask"), liver.astype(np.uint8), affine)
+        images.save(EXAM.path(self.registered, "space-frame_T1w"), self.image.astype(np.float32), affine)
         write_status([ExamStatus(EXAM.exam, EXAM.patient, EXAM.site, "segment", "ok")], self.segmented / "status.csv")
 
     def add(self, kind, datasets):
@@ -277,7 +277,7 @@ def test_vessels_are_left_out(shard):
     vessel = (np.abs(x) < 5) & (np.abs(y) < 10)  # 2 x 4 pixels of the elastogram
     rng = np.random.default_rng(0)
     image = np.where(vessel, 20.0, 100 + rng.uniform(-1, 1, shard.image.shape))
-    images.save(EXAM.path(shard.registered, "space-T1w_T1w"), image.astype(np.float32), shard.affine)
+    images.save(EXAM.path(shard.registered, "space-frame_T1w"), image.astype(np.float32), shard.affine)
     assert shard.read()[1].area_mm2[0] == 4 * (280 - 8) * 25
 
 

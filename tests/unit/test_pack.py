@@ -25,8 +25,8 @@ def write_exam(registered: Path, segmented: Path, exam: Exam, channels: tuple[st
     x = images.grid(AFFINE, SHAPE)[..., 0]
     for channel in channels:
         values = 1.25e-3 * (1 + x / 1e4) if channel == "ADC" else 2 + x / 100
-        images.save(exam.path(registered, f"space-T1w_{channel}"), values.astype(np.float32), AFFINE)
-    images.save(exam.path(segmented, "space-T1w_mask"), organ_mask(), AFFINE)
+        images.save(exam.path(registered, f"space-frame_{channel}"), values.astype(np.float32), AFFINE)
+    images.save(exam.path(segmented, "space-frame_mask"), organ_mask(), AFFINE)
 
 
 def test_landmark_lands_at_the_voxel_worked_out_by_hand():
@@ -112,8 +112,8 @@ def test_sequence_that_misses_the_liver_is_marked_absent(tmp_path):
         write_exam(registered, segmented, exam, ("T1w", "T2w", "DWI", "ADC"))
     elsewhere = np.zeros(SHAPE, np.float32)
     elsewhere[:, :, :9] = 1 + np.arange(9) / 100  # three of the liver's eleven slices
-    images.save(exams[0].path(registered, "space-T1w_DWI"), elsewhere, AFFINE)
-    images.save(exams[1].path(registered, "space-T1w_T1w"), np.zeros(SHAPE, np.float32), AFFINE)
+    images.save(exams[0].path(registered, "space-frame_DWI"), elsewhere, AFFINE)
+    images.save(exams[1].path(registered, "space-frame_T1w"), np.zeros(SHAPE, np.float32), AFFINE)
     write_status([ExamStatus(e.exam, e.patient, e.site, "segment", "ok") for e in exams], segmented / "status.csv")
     (segmented / "measures.csv").write_text("exam,liver_ml,spleen_ml\ne1,1,1\ne2,1,1\n")
     pack_shard(registered=registered, segmented=segmented, folder=tmp_path / "pack", settings=SETTINGS)

@@ -142,9 +142,9 @@ def test_shard_moves_adc_with_dwi_and_is_reproducible(tmp_path):
     files = sorted(p.relative_to(one) for p in one.rglob("*") if p.is_file())
     assert filecmp.cmpfiles(one, two, files, shallow=False)[1:] == ([], [])
     names = {p.name.split("_", 2)[2] for p in (one / exams[0].folder).iterdir()}
-    assert names == {"space-T1w_T1w.nii.gz", "space-T1w_DWI.nii.gz", "space-T1w_ADC.nii.gz"}
-    dwi, affine = images.load(exams[0].path(one, "space-T1w_DWI"))
-    adc, _ = images.load(exams[0].path(one, "space-T1w_ADC"))
+    assert names == {"space-frame_T1w.nii.gz", "space-frame_DWI.nii.gz", "space-frame_ADC.nii.gz"}
+    dwi, affine = images.load(exams[0].path(one, "space-frame_DWI"))
+    adc, _ = images.load(exams[0].path(one, "space-frame_ADC"))
     np.testing.assert_allclose(adc, dwi * 1e-5, atol=1e-6)
     np.testing.assert_allclose(affine, AFFINE)
     assert [row.status for row in read_status(one)] == ["ok", "ok", "excluded"]

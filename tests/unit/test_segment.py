@@ -106,8 +106,8 @@ def test_shard_has_mask_picture_and_measures_and_is_reproducible(atlases, tmp_pa
     registered = tmp_path / "register"
     exam, empty = Exam("e1", "p1", "alba"), Exam("e2", "p2", "alba")
     image, _ = person(11)
-    images.save(exam.path(registered, "space-T1w_T1w"), image.astype(np.float32), AFFINE)
-    images.save(empty.path(registered, "space-T1w_T1w"), np.zeros(SHAPE, np.float32), AFFINE)
+    images.save(exam.path(registered, "space-frame_T1w"), image.astype(np.float32), AFFINE)
+    images.save(empty.path(registered, "space-frame_T1w"), np.zeros(SHAPE, np.float32), AFFINE)
     write_status(
         [ExamStatus(e.exam, e.patient, e.site, "register", "ok") for e in (exam, empty)], registered / "status.csv"
     )
@@ -117,7 +117,7 @@ def test_shard_has_mask_picture_and_measures_and_is_reproducible(atlases, tmp_pa
     files = sorted(p.relative_to(one) for p in one.rglob("*") if p.is_file())
     assert filecmp.cmpfiles(one, two, files, shallow=False)[1:] == ([], [])
     names = {p.name.split("_", 2)[2] for p in (one / exam.folder).iterdir()}
-    assert names == {"space-T1w_mask.nii.gz", "desc-overlay.png"}
+    assert names == {"space-frame_mask.nii.gz", "desc-overlay.png"}
     assert [row.reason for row in read_status(one)] == ["", "segmentation_failed"]
     assert read_table(one / "measures.csv").columns.tolist() == ["exam", "liver_ml", "spleen_ml", "agreement"]
 

@@ -48,8 +48,8 @@ def elastography_shard(
     Args:
         shard: private table of the chosen files: ``exam, patient, site, series, kind, variant, volume, b_value,
             path, member, frame``.
-        segmented: shard folder of the stage ``segment``; its ``space-T1w_mask`` is read.
-        registered: shard folder of the stage ``register``; its ``space-T1w_T1w`` is read.
+        segmented: shard folder of the stage ``segment``; its ``space-frame_mask`` is read.
+        registered: shard folder of the stage ``register``; its frame image is read.
         folder: output, with ``status.csv`` and ``stiffness.csv``: ``stiffness_kpa``, ``area_mm2``, ``slices`` in
             the mean, median ``confidence`` (0.95, the scanner's threshold, where only a masked map tells), ``unit``
             of the map, and ``erosion_mm``, the least over the slices.
@@ -63,7 +63,7 @@ def elastography_shard(
         folder,
         stage="elastography",
         workers=workers,
-        inputs=[shard, *(exam.path(segmented, "space-T1w_mask") for exam in ready)],
+        inputs=[shard, *(exam.path(segmented, "space-frame_mask") for exam in ready)],
         measures="stiffness.csv",
         shard=shard,
         segmented=segmented,
@@ -86,8 +86,8 @@ def measure_exam(
     if not slices:
         raise ExamExcluded(Reason.MISSING_MRE, "no stiffness map was chosen")
     confidence = _confidence(slices, maps, settings.confidence)
-    mask, affine = images.load(exam.path(segmented, "space-T1w_mask"))
-    image, _ = images.load(exam.path(registered, "space-T1w_T1w"))
+    mask, affine = images.load(exam.path(segmented, "space-frame_mask"))
+    image, _ = images.load(exam.frame(registered))
     liver = mask == LIVER
     tissue = tissue_like(image, liver, settings.tissue_spread)
     regions = [

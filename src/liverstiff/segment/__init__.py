@@ -44,7 +44,7 @@ def segment_shard(*, registered: Path, atlases: Path, folder: Path, settings: Se
     Args:
         registered: shard folder of the stage ``register``.
         atlases: folder of ``image_<n>.nii.gz`` (T1w) and ``label_<n>.nii.gz``.
-        folder: shard folder to make: ``space-T1w_mask`` (1 liver, 2 spleen), ``desc-overlay.png``, ``measures.csv``.
+        folder: shard folder to make: ``space-frame_mask`` (1 liver, 2 spleen), ``desc-overlay.png``, ``measures.csv``.
         settings: the section ``segment`` of the config.
         workers: processes.
 
@@ -70,9 +70,9 @@ def segment_exam(
     exam: Exam, folder: Path, *, registered: Path, atlases: Path, settings: SegmentConfig
 ) -> dict[str, Any]:
     """Segment one exam; volumes and agreement are its measures."""
-    voxels, affine = images.load(exam.path(registered, "space-T1w_T1w"))
+    voxels, affine = images.load(exam.frame(registered))
     found = segment_voxels(voxels, affine, atlases, settings)
-    images.save(exam.path(folder, "space-T1w_mask"), found.mask, affine)
+    images.save(exam.path(folder, "space-frame_mask"), found.mask, affine)
     exam.path(folder, "desc-overlay", ".png").write_bytes(overlay_png(voxels, found.mask, affine))
     return {"liver_ml": found.liver_ml, "spleen_ml": found.spleen_ml, "agreement": found.agreement}
 

@@ -1,0 +1,98 @@
+"""The configuration, typed once: ``config.yaml`` and ``config.schema.json`` follow from these classes.
+
+Every section has the name of its stage. Unknown keys are refused; all mistakes are reported together.
+This package is read by the Snakefile, so it imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from liverstiff.config.data import (
+    ColumnConfig,
+    DataConfig,
+    RecordConfig,
+    SimulateConfig,
+    SimulatedSiteConfig,
+    SiteConfig,
+)
+from liverstiff.config.imaging import (
+    CatalogConfig,
+    ConvertConfig,
+    ElastographyConfig,
+    HarmonizeConfig,
+    PackConfig,
+    RegisterConfig,
+    SegmentConfig,
+)
+from liverstiff.config.learning import (
+    CohortConfig,
+    EvaluateConfig,
+    PredictConfig,
+    ReportConfig,
+    SplitConfig,
+    TrainConfig,
+)
+from liverstiff.config.section import SIMULATE, Section, Sequence, SiteName
+
+__all__ = [
+    "SIMULATE",
+    "CatalogConfig",
+    "CohortConfig",
+    "ColumnConfig",
+    "Config",
+    "ConvertConfig",
+    "DataConfig",
+    "ElastographyConfig",
+    "EvaluateConfig",
+    "HarmonizeConfig",
+    "PackConfig",
+    "PredictConfig",
+    "RecordConfig",
+    "RegisterConfig",
+    "ReportConfig",
+    "Section",
+    "SegmentConfig",
+    "Sequence",
+    "SimulateConfig",
+    "SimulatedSiteConfig",
+    "SiteConfig",
+    "SiteName",
+    "SplitConfig",
+    "TrainConfig",
+    "json_schema",
+]
+
+
+class Config(Section):
+    """The whole configuration: ``data``, then one section per stage in the order of the flow."""
+
+    data: DataConfig
+    simulate: SimulateConfig = SimulateConfig()
+    catalog: CatalogConfig = CatalogConfig()
+    convert: ConvertConfig = ConvertConfig()
+    harmonize: HarmonizeConfig = HarmonizeConfig()
+    register_: RegisterConfig = Field(RegisterConfig(), alias="register")  # the plain name is taken by Python's ABCs
+    segment: SegmentConfig
+    elastography: ElastographyConfig = ElastographyConfig()
+    cohort: CohortConfig = CohortConfig()
+    split: SplitConfig = SplitConfig()
+    pack: PackConfig = PackConfig()
+    train: TrainConfig = TrainConfig()
+    predict: PredictConfig = PredictConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    report: ReportConfig = ReportConfig()
+
+    @model_validator(mode="after")
+    def _simulated_sites_exist(self) -> Config:
+        for name, site in self.data.sites.items():
+            if SIMULATE in (site.dicom, site.record.table) and name not in self.simulate.sites:
+                raise ValueError(f"data.sites.{name} uses 'simulate', but simulate.sites has no {name!r}; add it there")
+        return self
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of ``config.yaml``, kept in ``config.schema.json`` for editors."""
+    return Config.model_json_schema()

@@ -1,0 +1,115 @@
+"""The sites and the simulated cohort."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from liverstiff.config.section import Section, SiteName
+
+
+class ColumnConfig(Section):
+    """How one column of a record table is read."""
+
+    column: str
+    """Name of the column in the table."""
+    unit: str | None = None
+    """Unit of its values, e.g. `U/L`, `ukat/L`, `mg/dL`; empty for values without one."""
+    codes: dict[str, str] | None = None
+    """What the column's codes mean, e.g. `{F: female, M: male}` or `{yes: "1", no: "0"}`."""
+
+
+class RecordConfig(Section):
+    """A site's health record: one CSV table, a row per patient and date."""
+
+    table: str
+    """Path of the CSV table, or `simulate`."""
+    patient: str
+    """Column with the patient's number, the same as PatientID in DICOM."""
+    date: str
+    """Column with the date of the values."""
+    columns: dict[str, ColumnConfig]
+    """Where each variable is found: age, sex, bmi, diabetes, ast, alt, ggt, platelets, albumin, bilirubin, inr,
+    pdff."""
+
+
+class SiteConfig(Section):
+    """One hospital: where its exams and its record are, and what they are used for."""
+
+    role: Literal["development", "external"]
+    """`development` sites are split into folds and the temporal test; `external` sites only test."""
+    dicom: str | None = None
+    """Folder of the site's DICOM files, in any shape, or `simulate`."""
+    nifti: str | None = None
+    """Instead of `dicom`: a BIDS folder, or a CSV table of images (docs/own-data.md)."""
+    record: RecordConfig
+    """The site's health record."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> SiteConfig:
+        if (self.dicom is None) == (self.nifti is None):
+            raise ValueError("give either dicom or nifti, the one that holds the site's images")
+        return self
+
+
+class DataConfig(Section):
+    """The sites, the folder of secrets, and how exams are grouped into jobs."""
+
+    private: str = "private"
+    """Folder of the pseudonyms' key and the ledger of the folds; never share it, never lose it."""
+    shard_size: int = Field(32, ge=1)
+    """Exams per job of the exam-level stages."""
+    workers: int = Field(1, ge=1)
+    """Processes per such job; more than 1 helps where there are fewer shards than cores."""
+    temporal_cut: dt.date
+    """Development patients first seen on or after this day are the temporal test."""
+    sites: dict[SiteName, SiteConfig] = Field(min_length=1)
+    """The hospitals, by a name of lower-case letters, digits and hyphens."""
+
+
+def _clinical_field(field_t: float) -> float:
+    if field_t not in (1.5, 3.0):
+        raise ValueError("expected 1.5 or 3.0 tesla")
+    return field_t
+
+
+class SimulatedSiteConfig(Section):
+    """One simulated hospital."""
+
+    dialect: Literal["ge", "siemens", "siemens-xa", "philips", "philips-enhanced", "canon", "canon-enhanced", "uih"]
+    """Whose DICOM the site writes."""
+    field_t: Annotated[float, AfterValidator(_clinical_field)]
+    """Field strength in tesla."""
+    exams: int = Field(ge=1)
+    """Number of exams."""
+    record_style: Literal["english", "german", "coded", "plain", "french"] = "english"
+    """Columns, units and codes of its health record, and the language of its names and series."""
+    layout: Literal["series", "exam", "flat"] = "series"
+    """Its DICOM tree: a folder a series, a folder an exam, or all files in one folder without extension."""
+    clutter: float = Field(0.0, ge=0, le=1)
+    """How much its exams differ from the usual one: 0 not at all, 1 as much as in a clinic."""
+
+
+class SimulateConfig(Section):
+    """The simulated cohort."""
+
+    seed: int = Field(1, ge=0)
+    """The whole cohort follows from it."""
+    measurement_cv: float = Field(0.10, ge=0, le=0.5)
+    """Within-subject coefficient of variation of the elastogram."""
+    repeat_fraction: float = Field(0.08, ge=0, lt=1)
+    """Share of the patients with a second exam."""
+    mre_failure_fraction: float = Field(0.05, ge=0, lt=1)
+    """Share of the exams whose elastogram failed."""
+    missing_sequence_fraction: float = Field(0.05, ge=0, lt=1)
+    """Share of the exams without T2w or without DWI."""
+    atlases: int = Field(4, ge=1)
+    """Number of labelled volumes."""
+    first_date: dt.date = dt.date(2021, 1, 4)
+    """Exams are made between this day ..."""
+    last_date: dt.date = dt.date(2024, 12, 20)
+    """... and this day."""
+    sites: dict[SiteName, SimulatedSiteConfig] = Field({})
+    """The simulated hospitals, by their name in `data.sites`."""
