@@ -23,6 +23,7 @@ LEDGER = f"{CONFIG.data.private}/folds.csv"
 wildcard_constraints:
     site="|".join(SITES),
     fold=r"\d+",
+    shard=r"shard-\d+",
     partition="|".join(PARTITIONS),
 
 
@@ -77,6 +78,19 @@ def atlas_input(wildcards):
     """The folder of labelled volumes."""
     folder = CONFIG.segment.atlases
     return rules.simulate_atlases.output.folder if folder == SIMULATE else folder
+
+
+def segment_sources(wildcards):
+    """What the methods of segmentation stand on."""
+    methods = CONFIG.segment.methods
+    sources = {
+        "network": ("network", lambda: rules.segment_train.output.network),
+        "atlases": ("atlas", lambda: atlas_input(wildcards)),
+        "masks": ("masks", lambda: CONFIG.segment.masks),
+    }
+    return {
+        name: find() for name, (method, find) in sources.items() if method in methods
+    }
 
 
 def shards(wildcards):

@@ -1,5 +1,7 @@
 # harmonize: bias field, intensity scale, and diffusion images that mean the same at every site.
 # reads: convert    writes: results/harmonize/{shard}/    grain: shard
+# harmonize_probe: can the vendor be told from the intensities?
+# reads: harmonize, catalog    writes: results/harmonize_probe/    grain: study
 
 
 rule harmonize:
@@ -19,5 +21,26 @@ rule harmonize:
         mem_mb=lambda wildcards, attempt, threads: 1500 * threads * attempt,
     params:
         settings=settings("harmonize"),
+        required=list(CONFIG.catalog.required),
     script:
         "../workflow_scripts/harmonize.py"
+
+
+rule harmonize_probe:
+    input:
+        harmonized=every_shard(rules.harmonize),
+        exams=rules.catalog.output.exams,
+        code=stage_code("harmonize"),
+    output:
+        probe="results/harmonize_probe/probe.csv",
+        confusion="results/harmonize_probe/confusion.csv",
+    log:
+        "logs/harmonize/probe.log",
+    benchmark:
+        "benchmarks/harmonize/probe.tsv"
+    conda:
+        "../envs/imaging.yaml"
+    resources:
+        mem_mb=2000,
+    script:
+        "../workflow_scripts/harmonize_probe.py"

@@ -1,4 +1,4 @@
-# register: T2w and diffusion in the space of T1w.
+# register: all sequences in the space of one, the frame: T1w, or without it T2w, or DWI.
 # reads: harmonize    writes: results/register/{shard}/    grain: shard
 
 

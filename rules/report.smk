@@ -1,5 +1,5 @@
 # report: one self-contained page, and its figures for a paper.
-# reads: evaluate, catalog, segment, train    writes: reports/    grain: study
+# reads: evaluate, catalog, harmonize, segment, train    writes: reports/    grain: study
 
 
 rule report:
@@ -11,6 +11,7 @@ rule report:
         table1=rules.evaluate.output.table1,
         exclusions=rules.cohort.output.exclusions,
         scans=rules.catalog.output.scans,
+        probe=rules.harmonize_probe.output.probe,
         overlays=every_shard(rules.segment),
         histories=expand(rules.train.output.history, fold=FOLDS),
         code=stage_code("report"),

@@ -8,5 +8,6 @@ with stage_log(snakemake.log[0]):
         **paths(snakemake.input),
         **paths(snakemake.output),
         settings=HarmonizeConfig(**snakemake.params.settings),
+        required=tuple(snakemake.params.required),
         workers=snakemake.threads,
     )

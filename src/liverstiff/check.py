@@ -9,13 +9,14 @@ import csv
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
-from liverstiff.config import SIMULATE, Config, RecordConfig
+from liverstiff.config import SIMULATE, Config, RecordConfig, SegmentConfig
 from liverstiff.errors import ConfigError, LiverStiffError
 from liverstiff.nifti_lists import list_images
 from liverstiff.overrides import read_overrides
@@ -71,15 +72,59 @@ def check_inputs(config: Config, root: Path = Path()) -> None:
             problems += _check_tree(f"data.sites.{name}.dicom", root / str(site.dicom))
         if site.record.table != SIMULATE:
             problems += _check_table(f"data.sites.{name}.record", root / site.record.table, site.record)
-    if config.segment.atlases != SIMULATE and not list((root / config.segment.atlases).glob("image_*.nii.gz")):
-        problems.append(
-            f"segment.atlases: no image_*.nii.gz in {config.segment.atlases}; expected labelled volumes "
-            "image_*.nii.gz and label_*.nii.gz; give that folder"
-        )
+    problems += _check_segment(config.segment, root)
     if config.catalog.overrides is not None:
         problems += _mistakes(lambda: read_overrides([root / str(config.catalog.overrides)]))
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def _check_segment(segment: SegmentConfig, root: Path) -> list[str]:
+    """Problems with what the methods of segmentation stand on."""
+    problems = []
+    if segment.atlases not in (None, SIMULATE) and not list((root / str(segment.atlases)).glob("image_*.nii.gz")):
+        problems.append(
+            f"segment.atlases: no image_*.nii.gz in {segment.atlases}; expected labelled volumes "
+            "image_*.nii.gz and label_*.nii.gz; give that folder"
+        )
+    if "masks" in segment.methods and not list((root / str(segment.masks)).glob("*.nii.gz")):
+        problems.append(f"segment.masks: no .nii.gz in {segment.masks}; expected <exam>.nii.gz; give that folder")
+    for method, how in PROGRAMS.items():
+        settings = getattr(segment, method)
+        if method not in segment.methods:
+            continue
+        if shutil.which(settings.program) is None:
+            problems.append(f"segment.{method}.program: no program {settings.program}; {how.program}")
+        for pattern in how.holds:
+            if not any((root / settings.weights).glob(pattern)):
+                problems.append(f"segment.{method}.weights: no {pattern} in {settings.weights}; {how.weights}")
+    return problems
+
+
+@dataclass(frozen=True)
+class Program:
+    """How to get an optional program and its weights."""
+
+    program: str
+    """What to do where it is missing."""
+    holds: tuple[str, ...]
+    """File patterns that its folder of weights holds."""
+    weights: str
+    """What to do where they are missing."""
+
+
+PROGRAMS = {
+    "totalsegmentator": Program(
+        "install it in an environment of its own (pip install TotalSegmentator) and give the path of its executable",
+        ("Dataset850*/**/checkpoint_final.pth", "Dataset852*/**/checkpoint_final.pth"),
+        "on a machine with a network run totalseg_download_weights -t total_mr, and give its folder nnunet/results",
+    ),
+    "mrsegmentator": Program(
+        "install it in an environment of its own (pip install mrsegmentator) and give the path of its executable",
+        ("**/plans.json",),
+        "unpack the release's weights.zip (github.com/hhaentze/MRSegmentator/releases) and give that folder",
+    ),
+}
 
 
 def _mistakes(read: Callable[[], object]) -> list[str]:

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.table import Table
 
 from liverstiff.check import findings
 from liverstiff.errors import ConfigError, LiverStiffError
+from liverstiff.images import is_nifti_path
 
 app = typer.Typer(
     help="Liver stiffness (kPa) from routine MRI and the health record.",
@@ -100,6 +101,42 @@ def convert(
         )
     Console().print(table)
     Console().print(f"{(converted.file.fillna('') != '').sum()} of {len(converted)} series converted into {out}")
+
+
+@app.command()
+def segment(
+    image: Annotated[Path, typer.Argument(help="NIfTI image of the abdomen", exists=True, dir_okay=False)],
+    atlases: Annotated[
+        Path, typer.Option(help="folder of image_*.nii.gz and label_*.nii.gz", exists=True, file_okay=False)
+    ],
+    out: Annotated[Path, typer.Option(help="mask to write: 1 liver, 2 spleen")],
+    network: Annotated[Path | None, typer.Option(help="folder of a network trained by the workflow")] = None,
+    liver: Annotated[int, typer.Option(help="label of the liver in the atlases")] = 1,
+    spleen: Annotated[int | None, typer.Option(help="that of the spleen; else the label furthest to the left")] = None,
+    picture: Annotated[Path | None, typer.Option(help="PNG of the outlines to write")] = None,
+) -> None:
+    """Liver and spleen of one image, by the labelled volumes of a folder, or by a network trained from such.
+
+    An image that is itself one of the atlases is segmented without it.
+
+    Example: liverstiff segment image.nii.gz --atlases atlases --out mask.nii.gz
+    """
+    from liverstiff.config import SegmentConfig
+    from liverstiff.segment import Sources, segment_image
+    from liverstiff.segment.labelled import find_spleen
+
+    if not is_nifti_path(out):
+        raise ConfigError(f"{out}: expected a name that ends in .nii.gz; give one")
+    method: Literal["network", "atlas"] = "network" if network else "atlas"
+    spleen = spleen or find_spleen(atlases, liver)
+    settings = SegmentConfig(methods=(method,), atlases=str(atlases), liver_label=liver, spleen_label=spleen)
+    found = segment_image(image, out, settings, Sources(atlases, network, without=image), picture)
+    table = Table("organ", "volume (ml)")
+    table.add_row("liver", f"{found.liver_ml:.0f}")
+    table.add_row("spleen", f"{found.spleen_ml:.0f}" if found.spleen_ml else "not found")
+    Console().print(table)
+    Console().print(f"labels of the atlases: liver {liver}, spleen {spleen}; mask in {out}")
+    Console().print(f"method {found.method}, predicted Dice of the liver {found.quality:.2f}")
 
 
 def _shortened(b_values: str) -> str:

@@ -6,7 +6,18 @@ import pytest
 
 from liverstiff import images
 from liverstiff.config import PackConfig
-from liverstiff.pack import box_affine, pack_shard, resample, resample_mask, shows_liver
+from liverstiff.errors import ExamExcluded
+from liverstiff.pack import (
+    BOX_COLUMNS,
+    box_affine,
+    describe_box,
+    pack_exam,
+    pack_shard,
+    resample,
+    resample_mask,
+    shown_share,
+    world,
+)
 from liverstiff.records import Exam, ExamStatus, read_status, read_table, write_status
 
 AFFINE = np.array([[4.0, 0, 0, -100], [0, 4, 0, -80], [0, 0, 5, -60], [0, 0, 0, 1]])
@@ -80,8 +91,11 @@ def test_shard_is_stacked_marked_and_reproducible(tmp_path):
     assert filecmp.cmpfiles(one, two, files, shallow=False)[1:] == ([], [])
 
     table = read_table(one / "table.csv")
-    assert table.columns.tolist() == ["exam", "row", "T1w", "T2w", "DWI", "ADC", "liver_ml", "spleen_ml"]
-    assert table.set_index("exam").loc["e3"].tolist() == [1, True, False, True, True, 1400, 300]
+    assert table.columns.tolist() == ["exam", "row", "T1w", "T2w", "DWI", "ADC", "liver_ml", "spleen_ml", *BOX_COLUMNS]
+    assert table.set_index("exam").loc["e3"].tolist() == [
+        *(1, True, False, True, True, 1400, 300),
+        *(0.0, 15.0, False, False, 1.0, 0.0, 1.0, 1.0),
+    ]
     stack = np.load(one / "images.npy", mmap_mode="r")
     assert stack.shape == (2, 4, 16, 16, 8)
     assert stack.dtype == np.float16
@@ -125,11 +139,95 @@ def test_sequence_that_misses_the_liver_is_marked_absent(tmp_path):
     assert [row.reason for row in read_status(tmp_path / "pack")] == ["", "implausible_image"]
 
 
-def test_shows_liver():
+def test_share_of_the_liver_that_a_sequence_shows():
     liver = np.ones((2, 2, 2), bool)
     values = np.arange(1.0, 9.0).reshape(2, 2, 2)
-    assert shows_liver(values, liver)
-    assert not shows_liver(np.full((2, 2, 2), 3.0), liver)
-    assert not shows_liver(np.where(values > 5, values, 0), liver)  # 3 of 8
-    assert not shows_liver(np.where(values > 1, values, np.nan), liver)
-    assert not shows_liver(values, ~liver)
+    assert shown_share(values, liver) == 1
+    assert shown_share(np.full((2, 2, 2), 3.0), liver) == 0
+    assert shown_share(np.where(values > 5, values, 0), liver) == 3 / 8
+    assert shown_share(np.where(values > 1, values, np.nan), liver) == 0
+    assert shown_share(values, ~liver) == 0
+
+
+@pytest.mark.parametrize("degrees", [0, 20])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)], ids=["axial", "sagittal"])
+def test_the_box_lies_along_the_patient_whatever_the_acquisition(degrees, order):
+    """A blob at a known place of the patient, seen on a turned grid and on one whose slices run along x."""
+    turn = np.deg2rad(degrees)
+    affine = np.eye(4)
+    spacing = np.array([4.0, 4.0, 5.0])[list(order)]
+    affine[:3, :3] = [[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]] * spacing
+    shape = tuple(np.array([50, 40, 24])[list(order)])
+    affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    places = images.grid(affine, shape)
+    liver = np.linalg.norm(places - (20, 4, -6), axis=-1) < 22
+    image = np.exp(-(np.linalg.norm(places - (30, -8, 4), axis=-1) ** 2) / (2 * 9.0**2))
+    box = box_affine(liver, affine, (32, 32, 16), (4.0, 4.0, 8.0))
+    np.testing.assert_allclose(box[:3, :3], np.diag([4.0, 4, 8]))
+    packed = resample(image.astype(np.float32), affine, box, (32, 32, 16))
+    centre = (np.argwhere(packed > 0) * packed[packed > 0][:, None]).sum(axis=0) / packed.sum()
+    np.testing.assert_allclose(world(centre[None], box)[0], (30, -8, 4), atol=0.5)
+
+
+def test_cropping_before_smoothing_changes_nothing():
+    rng = np.random.default_rng(1)
+    image = rng.random(SHAPE).astype(np.float32)
+    box = np.diag([9.0, 9, 9, 1])
+    box[:3, 3] = (-20, -20, -20)
+    far = np.diag([9.0, 9, 9, 1])
+    far[:3, 3] = (-20 - 9 * 12, -20 - 9 * 12, -20 - 9 * 12)
+    large = resample(image, AFFINE, far, (30, 30, 30))  # sees the whole image
+    np.testing.assert_allclose(resample(image, AFFINE, box, (5, 5, 5)), large[12:17, 12:17, 12:17], atol=1e-6)
+
+
+def test_a_liver_larger_than_the_box_is_recorded_and_most_of_it_kept():
+    liver = np.zeros(SHAPE, bool)
+    liver[5:45, 10:20, 6:12] = True  # 160 mm wide in a box of 80
+    liver[5:15, 10:30, 6:12] = True  # most of it on the left
+    settings = PackConfig(shape=(10, 24, 12), spacing_mm=(8.0, 8.0, 8.0), margin_mm=10)
+    box = box_affine(liver, AFFINE, settings.shape, settings.spacing_mm)
+    told = describe_box(liver, AFFINE, box, settings)
+    kept = liver[5:25].sum() / liver.sum()  # 20 voxels of 4 mm, from the left end
+    assert told["liver_cut"] == pytest.approx(1 - kept, abs=1e-3)
+    assert told["margin_mm"] == 0
+    assert told["margin_short"]
+    assert not told["liver_at_edge"]
+    liver[5, 10, 0] = True
+    assert describe_box(liver, AFFINE, box, settings)["liver_at_edge"]
+
+
+def test_margin_is_the_distance_to_the_nearest_face():
+    liver = organ_mask() == 1  # 44 x 44 x 55 mm
+    settings = PackConfig(shape=(16, 16, 8), spacing_mm=(8.0, 8.0, 10.0), margin_mm=15)
+    box = box_affine(liver, AFFINE, settings.shape, settings.spacing_mm)
+    told = describe_box(liver, AFFINE, box, settings)
+    # voxel centres reach 25 mm up and down, the faces of the box lie at 40
+    assert told == {"liver_cut": 0.0, "margin_mm": 15.0, "margin_short": False, "liver_at_edge": False}
+
+
+def test_frame_need_not_be_t1w(tmp_path):
+    exam = Exam("e1", "p1", "alba")
+    (tmp_path / "out" / exam.folder).mkdir(parents=True)
+    write_exam(tmp_path / "register", tmp_path / "segment", exam, ("DWI", "ADC"))
+    folders = {"registered": tmp_path / "register", "segmented": tmp_path / "segment", "settings": SETTINGS}
+    told = pack_exam(exam, tmp_path / "out", **folders)
+    assert [told[name] for name in ("T1w", "T2w", "DWI", "ADC")] == [False, False, True, True]
+    images.save(exam.path(tmp_path / "register", "space-frame_DWI"), np.zeros(SHAPE, np.float32), AFFINE)
+    with pytest.raises(ExamExcluded, match="DWI shows nothing"):
+        pack_exam(exam, tmp_path / "out", **folders)
+
+
+def test_values_that_are_not_finite_mark_a_sequence_absent(tmp_path):
+    exam = Exam("e1", "p1", "alba")
+    (tmp_path / "out" / exam.folder).mkdir(parents=True)
+    write_exam(tmp_path / "register", tmp_path / "segment", exam, ("T1w", "T2w"))
+    broken = np.full(SHAPE, 2.0, np.float32)
+    broken[0, 0, 0] = np.nan
+    images.save(exam.path(tmp_path / "register", "space-frame_T2w"), broken, AFFINE)
+    told = pack_exam(
+        exam, tmp_path / "out", registered=tmp_path / "register", segmented=tmp_path / "segment", settings=SETTINGS
+    )
+    assert (told["T1w"], told["T2w"], told["T2w_shown"]) == (True, False, 0.0)
+    packed = np.load(exam.path(tmp_path / "out", "images", ".npy"))
+    assert np.isfinite(packed).all()
+    assert not packed[1].any()

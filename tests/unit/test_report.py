@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from liverstiff.config import ReportConfig
 from liverstiff.report import write_report
 from liverstiff.report.drawing import for_page
 from liverstiff.report.provenance import commit, without_paths
+from liverstiff.report.vendors import _in_words, vendors
 from liverstiff.report.wording import Estimate, group_text, p_text, rounded
 
 WORDS = "demonstration, not evidence"
@@ -43,9 +45,15 @@ def write(folder: Path, tables: dict[str, Path], below: int = 100, gallery: int 
         "alba,GE,Optima MR450w,1.5,T2w,TSE fat-sat,7\nalba,GE,Optima MR450w,1.5,T2w,absent,1\n"
         "alba,GE,Optima MR450w,1.5,DWI,trace,8\nbrook,other,,,T1w,,2\nbrook,other,,,T2w,,2\nbrook,other,,,DWI,,2\n"
     )
+    probe = folder / "probe.csv"
+    probe.write_text(
+        "when,exams,patients,vendors,accuracy,chance,excess,excess_ratio,note\n"
+        "before,60,54,3,0.9,0.46,0.44,,\nafter,60,54,3,0.65,0.46,0.19,0.432,\n"
+    )
     write_report(
         **tables,
         scans=scans,
+        probe=probe,
         overlays=[folder / "segment"],
         histories=[history],
         config=CONFIG,
@@ -63,6 +71,28 @@ def test_scanners_and_the_variants_of_their_images(tmp_path):
     for text in ("8", "water 5, fat-sat 3", "TSE fat-sat 7, absent 1", "trace 8"):
         assert text in row
     assert "brook: other<" in page
+
+
+def test_what_is_left_of_the_vendor(tmp_path):
+    page = write(tmp_path, evaluated(tmp_path))
+    section = page[page.index('<section id="vendors"') : page.index('<section id="table1"')]
+    assert "60 exams of 54 patients, 3 vendors" in section
+    assert "leaves 43 % of what the images told" in section
+    assert [text for _, text in Page(section).numbers] == ["90", "46", "44", "65", "46", "19"]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "says"), [(float("nan"), "Even before"), (-0.1, "cannot be named"), (0.5, "leaves 50 %")]
+)
+def test_words_for_what_is_left(ratio, says):
+    assert says in _in_words(ratio)
+
+
+def test_no_probe_is_a_stated_gap():
+    table = pd.DataFrame({"when": ["before", "after"], "note": "fewer than two vendors"})
+    section = vendors(SimpleNamespace(probe=table))
+    assert [block.kind for block in section.blocks] == ["gap"]
+    assert "fewer than two vendors" in section.blocks[0].content
 
 
 class Page(HTMLParser):
@@ -115,7 +145,7 @@ def study(tmp_path_factory) -> tuple[dict[str, Path], Path, str]:
     return tables, folder, write(folder, tables)
 
 
-NO_ESTIMATES = ("What happened", "e00000", "Exams by scanner")
+NO_ESTIMATES = ("What happened", "e00000", "Exams by scanner", "Naming the vendor")
 
 
 def numbered(page: Page, part: str) -> list[str]:

@@ -13,6 +13,8 @@ STUDY_FILES = (
     "catalog/series.csv",
     "catalog/exams.csv",
     "catalog/shards.csv",
+    "harmonize_probe/probe.csv",
+    "harmonize_probe/confusion.csv",
     "cohort/cohort.csv",
     "cohort/exclusions.csv",
     "cohort/flow.csv",

@@ -19,11 +19,14 @@ from liverstiff.config.data import (
     SiteConfig,
 )
 from liverstiff.config.imaging import (
+    AtlasConfig,
     CatalogConfig,
     ConvertConfig,
     ElastographyConfig,
     HarmonizeConfig,
+    NetworkConfig,
     PackConfig,
+    ProgramConfig,
     RegisterConfig,
     SegmentConfig,
 )
@@ -39,6 +42,7 @@ from liverstiff.config.section import SIMULATE, Section, Sequence, SiteName
 
 __all__ = [
     "SIMULATE",
+    "AtlasConfig",
     "CatalogConfig",
     "CohortConfig",
     "ColumnConfig",
@@ -48,8 +52,10 @@ __all__ = [
     "ElastographyConfig",
     "EvaluateConfig",
     "HarmonizeConfig",
+    "NetworkConfig",
     "PackConfig",
     "PredictConfig",
+    "ProgramConfig",
     "RecordConfig",
     "RegisterConfig",
     "ReportConfig",

@@ -11,8 +11,14 @@ from liverstiff.records import Reason
 
 import ants  # isort: skip  (after liverstiff.images, which sets the number of threads)
 
-KNOTS_MM = 150.0
-"""Distance of the knots of the bias field at its coarsest level: about a liver's width."""
+KNOTS_MM = 200.0
+"""Distance of the knots of the bias field at its coarsest level: about a liver's width. Half of it at the second."""
+
+ITERATIONS = (20, 20)
+"""Of N4, on the two levels."""
+
+MASK_MM = 5.3
+"""Voxel size at which the body is looked for."""
 
 
 def standardise(
@@ -23,20 +29,26 @@ def standardise(
     Dividing keeps every ratio between tissues and keeps air at zero. The body's median stands for no single organ, so
     the contrast of liver to spleen and muscle, which carries the signal, survives.
     """
-    mask = body_mask(voxels, affine, spacing_mm) if mask is None else mask
-    corrected = np.maximum(voxels, 0) / bias_field(voxels, affine, mask, spacing_mm)
+    mask = body_mask(voxels, affine) if mask is None else mask
+    corrected = without_bias(voxels, affine, mask, spacing_mm)
+    scale = body_median(corrected, mask)
+    return corrected / np.float32(scale), mask, scale
+
+
+def body_median(corrected: np.ndarray, mask: np.ndarray) -> float:
+    """Median inside the body of an image (x, y, z)."""
     scale = float(np.median(corrected[mask]))
     if scale <= 0:
         raise ExamExcluded(Reason.IMPLAUSIBLE_IMAGE, "the median of the body is zero; look at this series")
-    return (corrected / scale).astype(np.float32), mask, scale
+    return scale
 
 
-def body_mask(voxels: np.ndarray, affine: np.ndarray, spacing_mm: float) -> np.ndarray:
+def body_mask(voxels: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """The body in an image (x, y, z): Otsu's threshold of the root of the intensity, largest piece, filled in slices.
 
     The root keeps bright fat from pushing the threshold above the organs.
     """
-    small, factor = reduce_grid(np.sqrt(np.maximum(voxels, 0)), affine, spacing_mm / 3)
+    small, factor = reduce_grid(np.sqrt(np.maximum(voxels, 0)), affine, MASK_MM)
     inside = ants.threshold_image(ants.from_numpy(small), "Otsu", 1).numpy() > 0
     inside = ndimage.binary_closing(np.pad(inside, 2), iterations=2)[2:-2, 2:-2, 2:-2] | inside
     pieces, count = ndimage.label(inside)
@@ -45,6 +57,11 @@ def body_mask(voxels: np.ndarray, affine: np.ndarray, spacing_mm: float) -> np.n
     for z in range(inside.shape[2]):
         inside[..., z] = ndimage.binary_fill_holes(inside[..., z])
     return enlarge_grid(inside.astype(np.float32), factor, voxels.shape) > 0.5
+
+
+def without_bias(voxels: np.ndarray, affine: np.ndarray, mask: np.ndarray, spacing_mm: float) -> np.ndarray:
+    """Image (x, y, z), float32, not negative, divided by its bias field."""
+    return np.maximum(voxels, 0).astype(np.float32, copy=False) / bias_field(voxels, affine, mask, spacing_mm)
 
 
 def bias_field(voxels: np.ndarray, affine: np.ndarray, mask: np.ndarray, spacing_mm: float) -> np.ndarray:
@@ -66,7 +83,7 @@ def _log_bias(voxels: np.ndarray, inside: np.ndarray, step_mm: np.ndarray) -> np
         ants.from_numpy(np.maximum(voxels, max(floor, 1e-6)), spacing=step_mm.tolist()),
         mask=ants.from_numpy(inside.astype(np.float32), spacing=step_mm.tolist()),
         shrink_factor=1,
-        convergence={"iters": [8, 8, 8], "tol": 1e-4},
+        convergence={"iters": list(ITERATIONS), "tol": 1e-4},
         spline_param=np.maximum(np.round(step_mm * voxels.shape / KNOTS_MM), 1).astype(int).tolist(),
         return_bias_field=True,
     )
@@ -76,13 +93,30 @@ def _log_bias(voxels: np.ndarray, inside: np.ndarray, step_mm: np.ndarray) -> np
 def reduce_grid(voxels: np.ndarray, affine: np.ndarray, spacing_mm: float) -> tuple[np.ndarray, np.ndarray]:
     """Means over blocks of whole voxels about ``spacing_mm`` wide, and the block size (3,). A part block counts."""
     factor = np.maximum(np.round(spacing_mm / np.array(images.spacing(affine))).astype(int), 1)
-    rest = [(0, int(-n % k)) for n, k in zip(voxels.shape, factor, strict=True)]
-    x, y, z = (np.array(voxels.shape) + [after for _, after in rest]) // factor
-    blocks = np.pad(voxels, rest, mode="edge").reshape(x, factor[0], y, factor[1], z, factor[2])
-    return blocks.mean(axis=(1, 3, 5)), factor
+    for axis, k in enumerate(factor):
+        if rest := int(-voxels.shape[axis] % k):
+            voxels = np.pad(voxels, [(0, rest if axis == i else 0) for i in range(3)], mode="edge")
+        shape = voxels.shape
+        voxels = voxels.reshape(*shape[:axis], shape[axis] // k, k, *shape[axis + 1 :]).mean(axis=axis + 1)
+    return voxels, factor
 
 
 def enlarge_grid(small: np.ndarray, factor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Linear interpolation of block means back onto the voxels; inverse of :func:`reduce_grid`'s geometry."""
-    offset = (1 - factor) / (2 * factor)  # voxel i lies at (i - (factor - 1) / 2) / factor of the coarse grid
-    return ndimage.affine_transform(small, np.diag(1 / factor), offset, output_shape=shape, order=1, mode="nearest")
+    for axis in (2, 1, 0):  # the first axis last: its rows are whole slices in memory
+        small = _stretch(small, int(factor[axis]), shape[axis], axis)
+    return small
+
+
+def _stretch(values: np.ndarray, factor: int, size: int, axis: int) -> np.ndarray:
+    """One axis of :func:`enlarge_grid`: voxel i lies at (i - (factor - 1) / 2) / factor of the coarse axis."""
+    last = values.shape[axis] - 1
+    place = np.clip((np.arange(size) - (factor - 1) / 2) / factor, 0, last)
+    below = place.astype(int)
+    part = (place - below).astype(values.dtype).reshape([-1 if i == axis else 1 for i in range(3)])
+    low = np.take(values, below, axis)
+    step = np.take(values, np.minimum(below + 1, last), axis)
+    step -= low
+    step *= part
+    low += step
+    return low

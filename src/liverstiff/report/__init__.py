@@ -24,6 +24,7 @@ def write_report(
     table1: Path,
     exclusions: Path,
     scans: Path,
+    probe: Path,
     overlays: Sequence[Path],
     histories: Sequence[Path],
     config: dict[str, Any],
@@ -42,6 +43,7 @@ def write_report(
         table1: description of the partitions.
         exclusions: the exams excluded up to the cohort, with a sentence each.
         scans: exams by site, scanner, sequence and variant.
+        probe: how well the vendor can be told from the intensities, before and after harmonisation.
         overlays: shard folders of the segmentation, with ``*/*/*desc-overlay.png``.
         histories: ``history.csv`` of each fold.
         config: the whole configuration as plain values; paths are not shown.
@@ -56,6 +58,7 @@ def write_report(
         tables={
             **{"flow": flow, "analysed": analysed, "metrics": metrics},
             **{"residuals": residuals, "table1": table1, "exclusions": exclusions, "scans": scans},
+            "probe": probe,
         },
         overlays=list(overlays),
         histories=list(histories),

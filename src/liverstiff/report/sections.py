@@ -14,6 +14,7 @@ from liverstiff.report.drawing import axes, save
 from liverstiff.report.patients import flow, scans, table1
 from liverstiff.report.results import agreement, metrics, residuals, subgroups
 from liverstiff.report.study import Block, Card, Cell, Figure, Section, Study, filled, gap_blocks
+from liverstiff.report.vendors import vendors
 from liverstiff.report.wording import exams_text, partition_text
 
 
@@ -132,5 +133,19 @@ def limits(study: Study) -> Section:
 
 
 SECTIONS: tuple[Callable[[Study], Section], ...] = (
-    *(summary, flow, scans, table1, agreement, metrics, subgroups, residuals, training, gallery, made_with, limits),
+    *(
+        summary,
+        flow,
+        scans,
+        vendors,
+        table1,
+        agreement,
+        metrics,
+        subgroups,
+        residuals,
+        training,
+        gallery,
+        made_with,
+        limits,
+    ),
 )

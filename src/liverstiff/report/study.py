@@ -18,6 +18,7 @@ DEMONSTRATION = "demonstration, not evidence"
 TEXT = (
     *("exam", "patient", "site", "partition", "fold", "stage", "reason", "detail", "step", "group", "metric"),
     *("covariate", "effect", "note", "variable", "level", "sex", "steatosis", "vendor", "model", "sequence", "variant"),
+    "when",
 )
 
 Cell = str | Number | Estimate
@@ -42,6 +43,8 @@ class Study:
     """A row per exam excluded up to the cohort."""
     scans: pd.DataFrame
     """``site, vendor, model, field_t, sequence, variant, exams``."""
+    probe: pd.DataFrame
+    """``when, exams, patients, vendors, accuracy, chance, excess, excess_ratio, note``."""
     overlays: list[Path]
     """Shard folders of the segmentation."""
     histories: list[Path]

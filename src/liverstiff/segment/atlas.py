@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
+from scipy import ndimage
 
 from liverstiff import images
 from liverstiff.alignment import Alignment, align, apply, coarse
 from liverstiff.config import SegmentConfig
-from liverstiff.errors import DataError
+from liverstiff.errors import ExamExcluded
+from liverstiff.records import Reason
+from liverstiff.segment.fusion import fuse, refine
+from liverstiff.segment.labelled import read_labelled
+from liverstiff.segment.organs import Opinion
+from liverstiff.segment.quality import expected_dice
 
 import ants  # isort: skip  (after liverstiff.images, which sets the number of threads)
+
+Pairs = list[tuple[Path, Path]]
+"""Image and label of each labelled volume."""
 
 SELECT_MM = 8.0
 """Grid on which atlases are aligned and compared."""
@@ -60,38 +69,19 @@ class View:
     """Each atlas's liver and spleen on the box, 0 to 1 (organ, x, y, z)."""
 
 
-def atlas_pairs(folder: Path) -> list[tuple[Path, Path]]:
-    """Image and label of every atlas, in the order of their names.
-
-    Raises:
-        DataError: when there is none, or an image has no label.
-    """
-    found = sorted(Path(folder).glob("image_*.nii.gz"))
-    pairs = [(image, image.with_name(image.name.replace("image_", "label_", 1))) for image in found]
-    lacking = [label.name for _, label in pairs if not label.exists()]
-    if lacking or not pairs:
-        wanted = ", ".join(lacking) or "image_<n>.nii.gz and label_<n>.nii.gz"
-        raise DataError(f"{folder}: no {wanted}; expected a label for every atlas image; complete the folder")
-    return pairs
-
-
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def read_atlas(image: Path, label: Path, liver_label: int, spleen_label: int) -> Atlas:
-    """One atlas; kept in memory, since every exam of a worker asks for it again.
+    """One labelled volume on the grid of the vote; kept, since every exam of a worker asks for it again.
 
     Raises:
-        DataError: for files that cannot be read, that differ in shape, or a label without liver.
+        DataError: as :func:`read_labelled`.
     """
-    try:
-        voxels, affine = images.load(image)
-        labels, _ = images.load(label)
-    except (OSError, EOFError, ValueError, ImageFileError) as error:
-        raise DataError(f"{image.name}: {type(error).__name__}; expected an atlas that can be read") from error
-    liver = labels == liver_label
-    if labels.shape != voxels.shape or not liver.any():
-        raise DataError(f"{label.name}: expected shape {voxels.shape} and a liver labelled {liver_label}")
-    spleen = (labels == spleen_label).astype(np.float32)
-    return Atlas(normalise(voxels), affine, liver.astype(np.float32), spleen)
+    voxels, labels, affine = read_labelled(image, label, liver_label)
+    small, small_affine = coarse(normalise(voxels), affine, FUSION_MM)
+    liver, spleen = (
+        coarse((labels == number).astype(np.float32), affine, FUSION_MM)[0] for number in (liver_label, spleen_label)
+    )
+    return Atlas(small, small_affine, liver, spleen)
 
 
 def normalise(voxels: np.ndarray) -> np.ndarray:
@@ -100,16 +90,33 @@ def normalise(voxels: np.ndarray) -> np.ndarray:
     return np.clip(voxels / (np.percentile(some, 99) if some.size else 1.0), 0, 1).astype(np.float32)
 
 
-def propagate(voxels: np.ndarray, affine: np.ndarray, folder: Path, settings: SegmentConfig, work: Path) -> View:
+def by_votes(voxels: np.ndarray, affine: np.ndarray, pairs: Pairs, settings: SegmentConfig) -> Opinion:
+    """What the most similar labelled volumes say about an image (x, y, z).
+
+    The votes are the prior of a last decision by intensity. The quality is the Dice that the decision has on average
+    over what the votes leave open: low where the volumes disagree, and where the intensities contradict them.
+
+    Raises:
+        ExamExcluded: ``segmentation_failed`` when ANTs cannot bring the volumes and the image together.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="liverstiff-segment-") as work:
+            view = propagate(normalise(voxels), affine, pairs, settings, Path(work))
+    except RuntimeError as error:  # so ITK reports images that it cannot bring together
+        raise ExamExcluded(Reason.SEGMENTATION_FAILED, f"ANTs stopped: {error}") from error
+    votes = fuse(view.image, view.affine, view.warped, view.labels)
+    organs = refine(view.image, votes, view.affine)
+    return Opinion(_on_image(organs, view, voxels.shape, affine), expected_dice(votes[0], organs[0] >= 0.5))
+
+
+def propagate(voxels: np.ndarray, affine: np.ndarray, pairs: Pairs, settings: SegmentConfig, work: Path) -> View:
     """Bring the most similar atlases onto an image (x, y, z) with intensities 0 to 1."""
-    atlases = [
-        read_atlas(image, label, settings.liver_label, settings.spleen_label) for image, label in atlas_pairs(folder)
-    ]
+    atlases = [read_atlas(image, label, settings.liver_label, settings.spleen_label) for image, label in pairs]
     fixed = images.to_ants(*coarse(voxels, affine, SELECT_MM))
     aligned = [_align_atlas(fixed, atlas, settings.seed, work / f"atlas{k}") for k, atlas in enumerate(atlases)]
-    best = np.argsort([-one.metric for one in aligned], kind="stable")[: settings.select]
+    best = np.argsort([-one.metric for one in aligned], kind="stable")[: settings.atlas.select]
     low, high = _organ_box(fixed, [(atlases[k], aligned[k]) for k in best])
-    box = images.to_ants(*coarse(*crop(voxels, affine, low, high), settings.spacing_mm))
+    box = images.to_ants(*coarse(*crop(voxels, affine, low, high), settings.atlas.spacing_mm))
     view, view_affine = coarse(*crop(voxels, affine, low, high), FUSION_MM)
     target = images.to_ants(view, view_affine)
     warped, labels = [], []
@@ -165,8 +172,8 @@ def _deform(box: ants.ANTsImage, atlas: Atlas, start: str, settings: SegmentConf
     images.seed_ants(settings.seed)
     result = ants.registration(
         box,
-        images.to_ants(*coarse(atlas.image, atlas.affine, settings.spacing_mm)),
-        settings.transform,
+        images.to_ants(*coarse(atlas.image, atlas.affine, settings.atlas.spacing_mm)),
+        settings.atlas.transform,
         initial_transform=start,
         outprefix=str(prefix),
         aff_iterations=(60, 20),
@@ -175,3 +182,20 @@ def _deform(box: ants.ANTsImage, atlas: Atlas, start: str, settings: SegmentConf
         reg_iterations=ITERATIONS,
     )
     return list(result["fwdtransforms"])
+
+
+def _on_image(organs: np.ndarray, view: View, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    """Probabilities (organ, x, y, z) of the view on the grid of the image, 0 outside the view."""
+    to_view = np.linalg.inv(view.affine) @ affine
+    low = np.floor(np.linalg.inv(to_view)[:3, 3]).astype(int)
+    high = np.linalg.inv(to_view)[:3] @ [*np.array(view.image.shape) - 1, 1]
+    first = np.clip(low, 0, shape)
+    last = np.clip(np.ceil(high).astype(int) + 1, first, shape)
+    offset = to_view[:3, :3] @ first + to_view[:3, 3]
+    out = np.zeros((len(organs), *shape), np.float32)
+    box = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
+    for organ, on in zip(organs, out, strict=True):
+        on[box] = ndimage.affine_transform(
+            organ, np.diag(np.diag(to_view[:3, :3])), offset, tuple(last - first), order=1
+        )
+    return out

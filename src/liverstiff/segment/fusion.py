@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 from scipy import ndimage
 
 from liverstiff import images
-from liverstiff.segment.atlas import View
 
 SIMILARITY_MM = 10.0
 """Width of the neighbourhood in which an atlas's image is compared."""
@@ -21,6 +18,9 @@ PRIOR_BLUR_MM = 6.0
 
 SMOOTH_MM = 2.0
 """Of the likelihood and of the probability: single voxels are noise."""
+
+REDRAW_MM = 15.0
+"""Distance around a mask to which it may grow when it is drawn anew."""
 
 MAX_LOG_RATIO = 4.0
 BINS = 64
@@ -37,11 +37,18 @@ def local_correlation(one: np.ndarray, other: np.ndarray, sigma: np.ndarray) -> 
     return np.clip((mean(one * other) - a * b) / np.sqrt(variances), -1, 1)
 
 
-def fuse(view: View) -> np.ndarray:
-    """Probability (organ, x, y, z) of liver and spleen: votes weighted by the fourth power of the local correlation."""
-    sigma = SIMILARITY_MM / np.array(images.spacing(view.affine))
-    weights = [np.maximum(local_correlation(view.image, moved, sigma), 0.02) ** 4 for moved in view.warped]
-    votes = sum(weight * label for weight, label in zip(weights, view.labels, strict=True))
+def fuse(image: np.ndarray, affine: np.ndarray, warped: list[np.ndarray], labels: list[np.ndarray]) -> np.ndarray:
+    """Votes (organ, x, y, z), 0 to 1, of atlases on an image: weighted by the fourth power of the local correlation.
+
+    Args:
+        image: (x, y, z).
+        affine: its affine.
+        warped: each atlas's image on its grid.
+        labels: each atlas's organs on its grid (organ, x, y, z).
+    """
+    sigma = SIMILARITY_MM / np.array(images.spacing(affine))
+    weights = [np.maximum(local_correlation(image, moved, sigma), 0.02) ** 4 for moved in warped]
+    votes = sum(weight * label for weight, label in zip(weights, labels, strict=True))
     return np.asarray(votes / sum(weights))
 
 
@@ -69,6 +76,19 @@ def _refine_organ(image: np.ndarray, prior: np.ndarray, sigma: np.ndarray) -> np
     return np.where(band, probability, 0)
 
 
+def redraw(image: np.ndarray, mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """A mask (x, y, z) drawn anew by intensity alone within ``REDRAW_MM`` of it.
+
+    What looks like the inside rather than like the surroundings; a mask that does not follow the organ is not repeated.
+    """
+    step = np.array(images.spacing(affine))
+    near = ndimage.distance_transform_edt(~mask, sampling=step) <= REDRAW_MM
+    if min(mask.sum(), (near & ~mask).sum()) < BINS:
+        return mask
+    ratio = ndimage.gaussian_filter(_log_ratio(image, mask, near & ~mask), SMOOTH_MM / step)
+    return near & (ratio > 0)
+
+
 def _log_ratio(image: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
     """Log of the density inside over that outside (x, y, z), by smoothed histograms of intensities 0 to 1."""
     bins = np.minimum((image * BINS).astype(int), BINS - 1)
@@ -77,40 +97,7 @@ def _log_ratio(image: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> np
     return np.clip(np.log(density[0] / density[1]), -MAX_LOG_RATIO, MAX_LOG_RATIO)[bins]
 
 
-def decide(probability: np.ndarray, view: View, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
-    """Labels (x, y, z) on the image's grid: 0 background, 1 liver, 2 spleen, whichever is most probable there."""
-    to_view = np.linalg.inv(view.affine) @ affine
-    low = np.floor(np.linalg.inv(to_view)[:3, 3]).astype(int)
-    high = np.linalg.inv(to_view)[:3] @ [*np.array(view.image.shape) - 1, 1]
-    first = np.clip(low, 0, shape)
-    last = np.clip(np.ceil(high).astype(int) + 1, first, shape)
-    offset = to_view[:3, :3] @ first + to_view[:3, 3]
-    liver, spleen = (
-        ndimage.affine_transform(organ, np.diag(np.diag(to_view[:3, :3])), offset, tuple(last - first), order=1)
-        for organ in probability
-    )
-    labels = np.zeros(shape, np.uint8)
-    choice = np.argmax([1 - np.minimum(liver + spleen, 1), liver, spleen], axis=0)
-    labels[tuple(slice(a, b) for a, b in zip(first, last, strict=True))] = choice
-    return labels
-
-
-def largest_piece(mask: np.ndarray) -> np.ndarray:
-    """The largest connected piece of a mask (x, y, z), its holes filled."""
-    pieces, count = ndimage.label(mask)
-    if not count:
-        return mask
-    sizes = np.bincount(pieces.ravel())[1:]
-    return ndimage.binary_fill_holes(pieces == 1 + sizes.argmax())
-
-
 def dice(one: np.ndarray, other: np.ndarray) -> float:
     """2 |A and B| / (|A| + |B|); 0 for two empty masks."""
     total = int(one.sum()) + int(other.sum())
     return float(2 * (one & other).sum() / total) if total else 0.0
-
-
-def agreement(masks: list[np.ndarray]) -> float:
-    """Mean Dice over all pairs of masks; 1 for a single one."""
-    pairs = [dice(one, other) for one, other in combinations(masks, 2)]
-    return float(np.mean(pairs)) if pairs else 1.0

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-Weights = dict[str, Tensor]
+from liverstiff.checkpoint import Tensors, read_checkpoint, write_checkpoint
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,8 @@ class Progress:
 
     history: list[Epoch] = field(default_factory=list)
     """The epochs that are done."""
-    best: Weights = field(default_factory=dict)
-    """Weights of the epoch with the smallest validation loss."""
+    best: Tensors = field(default_factory=dict)
+    """Tensors of the epoch with the smallest validation loss."""
 
     @property
     def best_epoch(self) -> Epoch:
@@ -65,41 +62,16 @@ class State:
 
 def write(path: Path, fingerprint: str, state: State, at: Progress) -> None:
     """Write all of it in one step."""
-    tensors = {f"network/{name}": tensor for name, tensor in state.network.state_dict().items()}
-    tensors |= {f"average/{name}": tensor for name, tensor in state.average.state_dict().items()}
-    tensors |= {f"best/{name}": tensor for name, tensor in at.best.items()}
-    for index, moments in state.optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{name}": tensor for name, tensor in moments.items()}
-    history = json.dumps([asdict(row) for row in at.history])
-    partial = path.with_name(path.name + ".partial")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    copies = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-    save_file(copies, partial, metadata={"fingerprint": fingerprint, "history": history})
-    partial.replace(path)
+    groups = {"network": state.network.state_dict(), "average": state.average.state_dict(), "best": at.best}
+    write_checkpoint(path, fingerprint, groups, state.optimizer, [asdict(row) for row in at.history])
 
 
 def resume(path: Path, fingerprint: str, state: State) -> Progress:
     """Put the state where the checkpoint left them; a checkpoint of other inputs is left out."""
-    if not path.exists():
+    found = read_checkpoint(path, fingerprint, ("network", "average", "best"), state.optimizer)
+    if found is None:
         return Progress()
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        if metadata["fingerprint"] != fingerprint:
-            print(f"train: {path.name} was made from other inputs, settings or code; starting anew", flush=True)
-            return Progress()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file, not a dict)
-    state.network.load_state_dict(_below(tensors, "network/"))
-    state.average.load_state_dict(_below(tensors, "average/"))
-    moments: dict[int, Weights] = {}
-    for name, tensor in _below(tensors, "optimizer/").items():
-        index, key = name.split("/")
-        moments.setdefault(int(index), {})[key] = tensor
-    groups = state.optimizer.state_dict()["param_groups"]
-    state.optimizer.load_state_dict({"state": moments, "param_groups": groups})
-    print(f"train: going on from {path.name}", flush=True)
-    return Progress([Epoch(**row) for row in json.loads(metadata["history"])], _below(tensors, "best/"))
-
-
-def _below(tensors: Weights, prefix: str) -> Weights:
-    """The tensors whose name starts with a prefix, without it."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    groups, history = found
+    state.network.load_state_dict(groups["network"])
+    state.average.load_state_dict(groups["average"])
+    return Progress([Epoch(**row) for row in history], groups["best"])

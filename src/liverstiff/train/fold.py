@@ -131,7 +131,7 @@ class Prepared:
         for array in (self.stiffness, self.validation, *(tensor.numpy() for tensor in self.batch)):
             digest.update(np.ascontiguousarray(array).data)
         package = Path(__file__).parents[1]
-        for path in sorted([*package.glob("train/*.py"), *package.glob("model/*.py")]):
+        for path in sorted([*package.glob("train/*.py"), *package.glob("model/*.py"), package / "checkpoint.py"]):
             digest.update(path.read_bytes())
         return digest.hexdigest()
 

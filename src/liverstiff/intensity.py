@@ -1,0 +1,5 @@
+from liverstiff.harmonize.intensity import standardise as _s
+
+
+def standardise(v, a):
+    return _s(v, a, 16.0)
