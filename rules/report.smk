@@ -1,5 +1,5 @@
 # report: one self-contained page, and its figures for a paper.
-# reads: evaluate, catalog, harmonize, segment, train    writes: reports/    grain: study
+# reads: evaluate, catalog, harmonize, register, segment, train    writes: reports/    grain: study
 
 
 rule report:
@@ -13,6 +13,7 @@ rule report:
         scans=rules.catalog.output.scans,
         probe=rules.harmonize_probe.output.probe,
         overlays=every_shard(rules.segment),
+        checkerboards=every_shard(rules.register),
         histories=expand(rules.train.output.history, fold=FOLDS),
         code=stage_code("report"),
         template=(SRC / "liverstiff" / "templates").glob("*"),

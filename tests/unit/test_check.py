@@ -36,6 +36,26 @@ def test_missing_atlases_are_found(config):
     assert "no image_*.nii.gz in nowhere" in " ".join(result.output.replace("│", " ").split())
 
 
+def test_programs_of_segmentation_and_their_weights_are_looked_for(config, tmp_path):
+    program = {"program": "no-such-program", "weights": str(tmp_path)}
+    change(config, "segment", methods=["totalsegmentator", "mrsegmentator"], totalsegmentator=program)
+    change(config, "segment", mrsegmentator=program)
+    found = dict(findings(config))["sites, records, atlases"]
+    assert len(found.splitlines()) == 5
+    assert "segment.totalsegmentator.program: no program no-such-program; install it" in found
+    assert "Dataset850" in found
+    assert "segment.mrsegmentator.weights: no **/plans.json" in found
+    (tmp_path / "plans.json").touch()
+    assert "mrsegmentator.weights" not in dict(findings(config))["sites, records, atlases"]
+
+
+def test_a_method_without_its_source_is_one_line(config):
+    change(config, "segment", methods=["masks"])
+    ((where, said),) = findings(config)
+    assert where == str(config)
+    assert "the method 'masks' needs segment.masks" in said
+
+
 def test_device_that_is_absent_is_found(config):
     import torch
 

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from made_people import AFFINE, atlas_folder, person
 from planting import MARK, plant, traces
 from tiny_dicom import write_exam
+
+from liverstiff import images
 
 
 def liverstiff(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -72,3 +75,21 @@ def test_help_has_an_example(command):
     run = liverstiff(command, "--help")
     assert run.returncode == 0
     assert f"Example: liverstiff {command}" in run.stdout
+
+
+def test_segment_writes_mask_and_volumes(tmp_path):
+    (tmp_path / "atlases").mkdir()
+    atlases = atlas_folder(tmp_path / "atlases")
+    image, label = person(11)
+    images.save(tmp_path / "image.nii.gz", image.astype("float32"), AFFINE)
+    out = tmp_path / "mask.nii.gz"
+    run = liverstiff("segment", tmp_path / "image.nii.gz", "--atlases", atlases, "--out", out)
+    assert run.returncode == 0, run.stderr
+    assert "labels of the atlases: liver 1, spleen 2" in run.stdout
+    mask, affine = images.load(out)
+    assert abs((mask == 1).sum() / (label == 1).sum() - 1) < 0.15
+    assert f"{(mask == 1).sum() * images.voxel_ml(affine):.0f}" in run.stdout
+    wrong = liverstiff("segment", tmp_path / "image.nii.gz", "--atlases", atlases, "--out", tmp_path / "mask.png")
+    assert wrong.returncode == 1
+    assert wrong.stderr.startswith("ConfigError: ")
+    assert len(wrong.stderr.splitlines()) == 1

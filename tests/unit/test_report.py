@@ -34,6 +34,13 @@ def write(folder: Path, tables: dict[str, Path], below: int = 100, gallery: int 
         exam = folder / "segment" / f"sub-{row.patient}" / f"ses-{row.exam}"
         exam.mkdir(parents=True)
         (exam / f"sub-{row.patient}_ses-{row.exam}_desc-overlay.png").write_bytes(DOT)
+        board = folder / "register" / f"sub-{row.patient}" / f"ses-{row.exam}"
+        board.mkdir(parents=True)
+        (board / f"sub-{row.patient}_ses-{row.exam}_desc-checkerboard.png").write_bytes(DOT)
+    measured = pd.DataFrame({"exam": analysed.exam.head(6), "quality": 0.934, "method": "network", "frame": "T1w"})
+    for stage in ("segment", "register"):
+        (folder / stage).mkdir(exist_ok=True)
+        measured.to_csv(folder / stage / "measures.csv", index=False)
     history = folder / "history.csv"
     pd.DataFrame({"epoch": [1, 2], "train_loss": [1.0, 0.5], "validation_loss": [1.1, 0.9]}).to_csv(
         history, index=False
@@ -55,6 +62,7 @@ def write(folder: Path, tables: dict[str, Path], below: int = 100, gallery: int 
         scans=scans,
         probe=probe,
         overlays=[folder / "segment"],
+        checkerboards=[folder / "register"],
         histories=[history],
         config=CONFIG,
         report=folder / "report.html",
@@ -221,11 +229,16 @@ def test_figures_have_a_text_and_files(study):
     assert "Elastography, kPa</text>" in html
 
 
-def test_the_gallery_takes_each_site_in_turn(study):
+def test_the_pictures_take_each_site_in_turn_and_say_how_good_they_are(study):
     html = study[2]
-    chosen = html[html.index('<section id="gallery"') : html.index('<section id="provenance"')]
-    assert chosen.count("<img") == 4
-    assert [chosen.count(f"{site}, cross-validation<") for site in ("alba", "brook", "cedar")] == [2, 1, 1]
+    for start, end, said in (
+        ("gallery", "registrations", "expected Dice 0.93 (network)"),
+        ("registrations", "provenance", "frame T1w"),
+    ):
+        chosen = html[html.index(f'<section id="{start}"') : html.index(f'<section id="{end}"')]
+        assert chosen.count("<img") == 4
+        counts = [chosen.count(f"{site}, cross-validation, {said}<") for site in ("alba", "brook", "cedar")]
+        assert counts == [2, 1, 1]
 
 
 def test_the_same_tables_give_the_same_bytes(study, tmp_path):

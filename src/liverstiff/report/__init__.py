@@ -26,6 +26,7 @@ def write_report(
     scans: Path,
     probe: Path,
     overlays: Sequence[Path],
+    checkerboards: Sequence[Path],
     histories: Sequence[Path],
     config: dict[str, Any],
     report: Path,
@@ -44,7 +45,8 @@ def write_report(
         exclusions: the exams excluded up to the cohort, with a sentence each.
         scans: exams by site, scanner, sequence and variant.
         probe: how well the vendor can be told from the intensities, before and after harmonisation.
-        overlays: shard folders of the segmentation, with ``*/*/*desc-overlay.png``.
+        overlays: shard folders of the segmentation, with ``*/*/*desc-overlay.png`` and ``measures.csv``.
+        checkerboards: shard folders of the registration, with ``*/*/*desc-checkerboard.png``.
         histories: ``history.csv`` of each fold.
         config: the whole configuration as plain values; paths are not shown.
         report: output, the page.
@@ -61,6 +63,7 @@ def write_report(
             "probe": probe,
         },
         overlays=list(overlays),
+        checkerboards=list(checkerboards),
         histories=list(histories),
         config=config,
         figures=Path(figures),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 import yaml
@@ -12,6 +10,7 @@ import yaml
 from liverstiff.report import plots, provenance
 from liverstiff.report.drawing import axes, save
 from liverstiff.report.patients import flow, scans, table1
+from liverstiff.report.pictures import gallery, registrations
 from liverstiff.report.results import agreement, metrics, residuals, subgroups
 from liverstiff.report.study import Block, Card, Cell, Figure, Section, Study, filled, gap_blocks
 from liverstiff.report.vendors import vendors
@@ -65,39 +64,6 @@ def training(study: Study) -> Section:
     return Section("training", "Training", "Training", lead, [Block("wide_figures", [figure])])
 
 
-def gallery(study: Study) -> Section:
-    """Segmentations as pictures."""
-    images = [_image(study, path) for path in chosen_overlays(study)]
-    lead = (
-        "Liver and spleen as found in the T1-weighted images. The exams are taken from each site in turn in the order "
-        "of their pseudonyms, which is random: they are not a selection of good ones."
-    )
-    block = Block("gallery", images) if images else Block("gap", "No picture of a segmentation was handed over.")
-    return Section("gallery", "Segmentations", "Segmentations", lead, [block])
-
-
-def chosen_overlays(study: Study) -> list[Path]:
-    """Pictures of analysed exams, one of each site in turn by pseudonym."""
-    site = study.analysed.set_index("exam").site.to_dict()
-    paths = {path.parent.name.removeprefix("ses-"): path for folder in study.overlays for path in _pictures(folder)}
-    exams = pd.DataFrame({"exam": sorted(exam for exam in paths if exam in site)}, dtype=str)
-    exams["site"] = exams.exam.map(site)
-    exams["turn"] = exams.groupby("site").cumcount()
-    return [paths[exam] for exam in exams.sort_values(["turn", "site"]).exam.head(study.gallery)]
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(Path(folder).glob("*/*/*desc-overlay.png"))
-
-
-def _image(study: Study, path: Path) -> dict[str, str]:
-    exam = path.parent.name.removeprefix("ses-")
-    row = study.analysed[study.analysed.exam == exam].iloc[0]
-    text = f"{row.site}, {partition_text(row.partition).lower()}"
-    data = base64.b64encode(path.read_bytes()).decode()
-    return {"source": f"data:image/png;base64,{data}", "exam": exam, "text": text}
-
-
 def made_with(study: Study) -> Section:
     """Versions, commit, configuration."""
     shown = yaml.safe_dump(provenance.without_paths(study.config), sort_keys=False, allow_unicode=True)
@@ -145,6 +111,7 @@ SECTIONS: tuple[Callable[[Study], Section], ...] = (
         residuals,
         training,
         gallery,
+        registrations,
         made_with,
         limits,
     ),

@@ -47,6 +47,8 @@ class Study:
     """``when, exams, patients, vendors, accuracy, chance, excess, excess_ratio, note``."""
     overlays: list[Path]
     """Shard folders of the segmentation."""
+    checkerboards: list[Path]
+    """Shard folders of the registration."""
     histories: list[Path]
     """``history.csv`` of each fold."""
     config: dict[str, Any]
