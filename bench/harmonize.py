@@ -28,8 +28,8 @@ from liverstiff import images
 from liverstiff.config import HarmonizeConfig, PackConfig
 from liverstiff.harmonize import harmonize_exam
 from liverstiff.harmonize.diffusion import average_repeats, b_values_for_adc, fit_adc, noise_sigma
-from liverstiff.harmonize.intensity import bias_field, body_mask
 from liverstiff.harmonize.probe import evaluate_probe
+from liverstiff.intensity import bias_field, body_mask
 from liverstiff.pack import pack_exam
 from liverstiff.records import Exam
 from liverstiff.simulate import anatomy, dialects, scan, signal
@@ -204,10 +204,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.measure:
         stage, xy, slices = arguments.measure
-        return measure_one(stage, int(xy), int(slices))
+        measure_one(stage, int(xy), int(slices))
+        return
     if arguments.write:
         stage, folder, xy, slices = arguments.write
-        return write_large(stage, Path(folder), int(xy), int(slices))
+        write_large(stage, Path(folder), int(xy), int(slices))
+        return
     settings = HarmonizeConfig(reference=arguments.reference)
     times = 1 if arguments.quick else 3
     result: dict[str, object] = {"reference": arguments.reference}

@@ -34,7 +34,8 @@ COMMON = ("numpy", "pandas", "pydantic", "pyyaml", "tqdm", "pebble")
 ENVIRONMENTS = {
     "imaging": (
         *COMMON,
-        *("antspyx", "dcm2niix", "isal", "matplotlib", "nibabel", "nipype", "pydicom", "python-gdcm", "scipy"),
+        *("antspyx", "dcm2niix", "isal", "matplotlib", "monai", "nibabel", "nipype", "pydicom", "python-gdcm"),
+        *("safetensors", "scikit-learn", "scipy", "torch"),
     ),
     "learning": (*COMMON, "einops", "monai", "safetensors", "scipy", "torch"),
     "analysis": (*COMMON, "jinja2", "matplotlib", "pandera", "pingouin", "scipy", "statsmodels"),

@@ -32,8 +32,8 @@ rule harmonize_probe:
         exams=rules.catalog.output.exams,
         code=stage_code("harmonize"),
     output:
-        probe="results/harmonize_probe/probe.csv",
-        confusion="results/harmonize_probe/confusion.csv",
+        probe="results/harmonize/probe.csv",
+        confusion="results/harmonize/probe_confusion.csv",
     log:
         "logs/harmonize/probe.log",
     benchmark:

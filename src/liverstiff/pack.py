@@ -60,7 +60,7 @@ def pack_shard(*, registered: Path, segmented: Path, folder: Path, settings: Pac
 
 
 def pack_exam(exam: Exam, folder: Path, *, registered: Path, segmented: Path, settings: PackConfig) -> dict[str, Any]:
-    """Write one exam's box (to be stacked later); its measures say which channels are present and what the box shows."""
+    """Write one exam's box (to be stacked later); the measures: channels that are present, what the box shows."""
     mask, affine = images.load(exam.path(segmented, "space-frame_mask"))
     mask = mask.astype(np.uint8)
     liver = mask == LIVER
@@ -101,7 +101,7 @@ def shown_share(values: np.ndarray, liver: np.ndarray) -> float:
 def box_affine(
     liver: np.ndarray, affine: np.ndarray, shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]
 ) -> np.ndarray:
-    """Affine (4x4) of a box along the patient's axes (RAS+ mm), whatever the image's axes, with the liver in its middle.
+    """Affine (4x4) of a box along the patient's axes (RAS+ mm), whatever the image's, with the liver in its middle.
 
     Where the liver is larger than the box, the box lies where it holds most of it.
     """

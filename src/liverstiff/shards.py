@@ -164,7 +164,7 @@ def _result_path(kept: Path, exam: str) -> Path:
 def _fingerprint(work: Work, arguments: dict[str, Any], rows: list[ExamStatus], inputs: Iterable[Path]) -> str:
     """What an exam's result depends on: code, arguments, exams, and when its inputs were made."""
     module = Path(sys.modules[work.__module__].__file__ or "")
-    shared = [Path(__file__), Path(__file__).with_name("images.py")]
+    shared = [Path(__file__), Path(__file__).with_name("images.py"), Path(__file__).with_name("intensity.py")]
     own = [module] if module.parent == Path(__file__).parent else sorted(module.parent.glob("*.py"))
     made = [(str(path), Path(path).stat().st_mtime_ns) for path in inputs]
     parts = [path.read_bytes() for path in shared + own] + [repr((arguments, rows, made)).encode()]

@@ -1,17 +1,19 @@
 """ADC of real diffusion images against the scanner's own map; paraspinal muscle on real abdominal T2w."""
 
-from pathlib import Path
+import shutil
 
 import numpy as np
 import pytest
 from public_data import DATA, needs
 
 from liverstiff import images
+from liverstiff.catalog.listing import list_series
 from liverstiff.config import HarmonizeConfig
-from liverstiff.convert.by_dcm2niix import convert_folder
+from liverstiff.convert import convert_folder
 from liverstiff.harmonize import harmonize_exam
-from liverstiff.harmonize.intensity import body_mask, without_bias
 from liverstiff.harmonize.muscle import find_muscle
+from liverstiff.intensity import body_mask, without_bias
+from liverstiff.pseudonyms import private_folder
 from liverstiff.records import Exam
 
 
@@ -20,9 +22,18 @@ def test_adc_is_that_of_the_scanner(tmp_path):
     """Siemens XA30, a head, b = 0 and 20 directions of b = 2500; the scanner's map is in 1e-6 mm2/s."""
     folder = DATA / "siemens_xa30_dwi"
     exam = Exam("e1", "p1", "real")
-    converted = exam.path(tmp_path / "convert", "dwi", datatype="dwi")
-    converted.parent.mkdir(parents=True)
-    convert(folder / "In" / "10_DWI_dir80_PA", converted)
+    private = private_folder(tmp_path / "private")
+    list_series(folder / "In" / "10_DWI_dir80_PA", private, [], 1)
+    table = convert_folder(
+        files=private / "files.csv", series=private / "series.csv", out=tmp_path / "nifti", workers=1
+    )
+    image = tmp_path / "nifti" / table[table.kind == "DWI"].file.iloc[0]
+    target = exam.path(tmp_path / "convert", "dwi", datatype="dwi")
+    target.parent.mkdir(parents=True)
+    for ending in (".nii.gz", ".bval"):
+        shutil.copy(
+            image.with_name(image.name.replace(".nii.gz", ending)), target.with_name(f"{target.name[:-7]}{ending}")
+        )
     harmonize_exam(exam, tmp_path / "out", converted=tmp_path / "convert", settings=HarmonizeConfig(), required=())
     ours, affine = images.load(exam.path(tmp_path / "out", "ADC"))
     scanner, expected_affine = images.load(folder / "Ref" / "11_DWI_dir80_PA.nii")

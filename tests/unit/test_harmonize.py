@@ -7,11 +7,10 @@ import pytest
 
 from liverstiff import images
 from liverstiff.config import HarmonizeConfig
-from liverstiff.errors import ExamExcluded
-from liverstiff.harmonize import harmonize_exam, harmonize_shard
+from liverstiff.harmonize import harmonize_shard
 from liverstiff.harmonize.diffusion import average_repeats, b_values_for_adc, fit_adc, noise_sigma, read_bvals
-from liverstiff.harmonize.faults import Fault, SequenceFault, check_body, read_plausible
-from liverstiff.harmonize.intensity import bias_field, body_mask, enlarge_grid, reduce_grid, standardise
+from liverstiff.harmonize.faults import SequenceFault
+from liverstiff.intensity import bias_field, body_mask, enlarge_grid, reduce_grid, standardise
 from liverstiff.records import Exam, ExamStatus, read_status, read_table, write_status
 
 AFFINE = np.array([[6.0, 0, 0, -120], [0, 6, 0, -90], [0, 0, 8, -60], [0, 0, 0, 1]])

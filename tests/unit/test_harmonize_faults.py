@@ -1,4 +1,4 @@
-"""Faulty and unusual images through harmonize: each works, or costs its sequence with a fault, or the exam with a reason."""
+"""Faulty and unusual images through harmonize: each works, costs its sequence with a fault, or excludes the exam."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from liverstiff.config import HarmonizeConfig
 from liverstiff.errors import ExamExcluded
 from liverstiff.harmonize import harmonize_exam
 from liverstiff.harmonize.diffusion import average_repeats, b_values_for_adc, fit_adc, noise_sigma
-from liverstiff.harmonize.intensity import bias_field, body_mask, without_bias
 from liverstiff.harmonize.muscle import find_muscle
+from liverstiff.intensity import bias_field, body_mask, without_bias
 from liverstiff.records import Exam
 from liverstiff.simulate import anatomy, dialects, scan, signal
 from liverstiff.simulate.population import DEVELOPMENT_SITES
@@ -118,7 +118,7 @@ def test_muscle_becomes_one_where_it_is_the_reference(tmp_path):
 
 def test_without_muscle_the_config_decides(tmp_path):
     """A body of noise around one bright organ has no muscle."""
-    x, y, z = np.moveaxis(images.grid(scan.T1W_GRID.affine, scan.T1W_GRID.shape), -1, 0)
+    x, y, _ = np.moveaxis(images.grid(scan.T1W_GRID.affine, scan.T1W_GRID.shape), -1, 0)
     body = (x / 150) ** 2 + (y / 110) ** 2 < 1
     voxels = np.where(body, np.random.default_rng(1).uniform(20, 180, x.shape), 1).astype(np.float32)
     exam = write(tmp_path, voxels, scan.T1W_GRID)

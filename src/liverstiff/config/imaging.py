@@ -41,7 +41,7 @@ class HarmonizeConfig(Section):
     adc_min_b: float = Field(50.0, ge=0)
     """Smallest b-value in s/mm2 of the ADC fit, where two or more are as large."""
     reference: Literal["body", "muscle"] = "body"
-    """Whose median is 1 afterwards: the whole body, or the paraspinal muscle. Never the liver, which carries the signal."""
+    """Whose median is 1 afterwards: the whole body, or paraspinal muscle. Never the liver, which carries the signal."""
     no_muscle: Literal["body", "leave_out"] = "body"
     """Where no muscle is found with confidence: the body's median, or the sequence is left out. Recorded either way."""
     most_not_finite: float = Field(0.01, ge=0, lt=1)

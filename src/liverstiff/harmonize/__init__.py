@@ -18,8 +18,8 @@ from liverstiff.errors import ExamExcluded
 from liverstiff.harmonize.diffusion import average_repeats, b_values_for_adc, fit_adc, noise_sigma, read_bvals
 from liverstiff.harmonize.faults import Fault, SequenceFault, as_fault, check_body, read_plausible
 from liverstiff.harmonize.features import columns, intensity_features
-from liverstiff.harmonize.intensity import body_mask, body_median, without_bias
 from liverstiff.harmonize.muscle import find_muscle
+from liverstiff.intensity import body_mask, body_median, without_bias
 from liverstiff.records import SEQUENCES, Exam, Reason
 from liverstiff.shards import map_exams
 

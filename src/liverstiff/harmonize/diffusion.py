@@ -20,7 +20,7 @@ TINY = 1e-6
 
 _RATIO = np.geomspace(0.1, 12.0, 2000)
 _FLOOR = np.log(_RATIO), special.exp1(_RATIO) / 2
-"""The noise floor of ln S by ln(A^2 / (2 sigma^2)): a table, as E1 is slow. Below, A is unknown; above, it is < 3e-7."""
+"""The noise floor of ln S by A^2 / (2 sigma^2): a table, as E1 is slow. Below, A is unknown; above, it is < 3e-7."""
 
 SLAB = 500_000
 """Voxels fitted at a time: what the fit needs in memory does not grow with the image."""

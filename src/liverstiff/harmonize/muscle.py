@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from liverstiff import images
-from liverstiff.harmonize.intensity import reduce_grid
+from liverstiff.intensity import reduce_grid
 
 STEP_MM = 3.5
 """Voxel size of the search."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -36,8 +37,8 @@ def registrations(study: Study) -> Section:
         for exam, path in chosen(study, study.checkerboards, "desc-checkerboard")
     ]
     lead = (
-        "Squares of the frame and of each other sequence in turn, before registration (left) and after it (right): "
-        "edges should run on across the squares. The same exams as above."
+        "Squares of the frame (grey) and of another sequence (orange), before registration and after it, in an axial "
+        "and a coronal slice; a row per sequence. Edges should run on across the squares. The same exams as above."
     )
     block = Block("gallery", images) if images else Block("gap", "No picture of a registration was handed over.")
     return Section("registrations", "Registrations", "Registrations", lead, [block])
@@ -53,11 +54,12 @@ def chosen(study: Study, folders: Sequence[Path], name: str) -> list[tuple[str, 
     return [(exam, found[exam]) for exam in exams.sort_values(["turn", "site"]).exam.head(study.gallery)]
 
 
-def _measured(folders: Sequence[Path], column: str) -> dict[str, float | str]:
+def _measured(folders: Sequence[Path], column: str) -> dict[str, Any]:
     """A measure of every exam of some shards."""
     tables = [pd.read_csv(path) for folder in folders if (path := Path(folder) / "measures.csv").exists()]
     rows = [table[["exam", column]] for table in tables if column in table]
-    return {} if not rows else pd.concat(rows).set_index("exam")[column].to_dict()
+    table = pd.concat(rows) if rows else pd.DataFrame({"exam": [], column: []})
+    return dict(zip(table.exam, table[column], strict=True))
 
 
 def _exam(path: Path) -> str:
