@@ -1,7 +1,7 @@
 # harmonize: bias field, intensity scale, and diffusion images that mean the same at every site.
 # reads: convert    writes: results/harmonize/{shard}/    grain: shard
 # harmonize_probe: can the vendor be told from the intensities?
-# reads: harmonize, catalog    writes: results/harmonize_probe/    grain: study
+# reads: harmonize, catalog    writes: results/harmonize/probe*.csv    grain: study
 
 
 rule harmonize:

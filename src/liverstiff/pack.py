@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,9 @@ def resample(voxels: np.ndarray, affine: np.ndarray, box: np.ndarray, shape: tup
     smooth = ndimage.gaussian_filter(part, sigma, mode="nearest", output=part)
     parallel = np.allclose(matrix, np.diag(np.diag(matrix)), atol=1e-6)
     along = np.diag(matrix) if parallel else matrix  # scipy is several times faster along the axes
-    return ndimage.affine_transform(smooth, along, start, tuple(shape), order=1, mode="constant")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The behavior of affine_transform with a 1-D array")  # since scipy 0.18
+        return ndimage.affine_transform(smooth, along, start, tuple(shape), order=1, mode="constant")
 
 
 def _seen_part(

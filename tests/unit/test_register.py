@@ -124,6 +124,12 @@ def test_the_number_of_threads_changes_nothing():
     np.testing.assert_array_equal(found[0].coefficients, found[1].coefficients)
 
 
+def test_a_frame_without_a_body_is_a_fault():
+    frame, nothing = Volume(abdomen(AFFINE, SHAPE, T1).astype(np.float32), AFFINE), np.zeros(SHAPE, bool)
+    with pytest.raises(ExamExcluded, match="body mask"):
+        fit_sequence(frame, nothing, frame, SETTINGS, LINEAR)
+
+
 def write_exam(folder: Path, exam: Exam, moved: dict[str, np.ndarray], frame: str = "T1w") -> None:
     """A frame with its body mask, and other images on the same grid."""
     tissues = T1 if frame == "T1w" else T2

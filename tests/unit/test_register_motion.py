@@ -9,7 +9,7 @@ from PIL import Image
 
 from liverstiff import images
 from liverstiff.register.checkerboard import Row, checkerboard_png
-from liverstiff.register.fit import Volume, jacobian, plausible
+from liverstiff.register.fit import LEFT_WEIGHT, Volume, jacobian, liver_side, plausible
 from liverstiff.register.motion import Lattice, Motion, linear, linear_jacobian, parameters_of
 from liverstiff.register.resample import onto_frame
 from liverstiff.register.similarity import Moving, Samples, cubic, cubic_slope, mutual_information
@@ -145,3 +145,11 @@ def test_checkerboard_shows_every_sequence_and_the_right_on_the_left():
     assert (picture[:height, :width] != picture[:height, width : 2 * width]).any()  # before and after differ
     axial = alone[:, : alone.shape[1] // 2].max(axis=2)
     assert axial[:, : axial.shape[1] // 2].mean() > axial[:, axial.shape[1] // 2 :].mean()  # the liver is bright in T1w
+
+
+def test_points_lie_mostly_on_the_side_of_the_liver():
+    weight = liver_side(body_mask(), AFFINE)
+    assert not weight[~body_mask()].any()
+    points = Samples.draw(np.zeros(SHAPE), weight, AFFINE, 20000, np.random.default_rng(0)).points
+    left, right = (points[:, 0] < -20).sum(), (points[:, 0] > 20).sum()
+    assert left / right == pytest.approx(LEFT_WEIGHT, rel=0.1)

@@ -42,6 +42,7 @@ def atlases(tmp_path_factory) -> Path:
 def methods(monkeypatch):
     """Two methods that say what they are told: a bad one, then a good one."""
     image, label = person(1)
+    monkeypatch.setattr("liverstiff.segment.body_box", lambda *_: (slice(None),) * 3)
     said = {"network": opinion(label, 0.5), "atlas": opinion(label, 0.9)}
     for name in said:
         monkeypatch.setitem(METHODS, name, lambda *_, name=name: said[name])
@@ -78,6 +79,7 @@ def test_several_sequences_are_fused_by_their_quality(monkeypatch):
     _, label = person(1)
     wrong = np.roll(label, 8, axis=2)
     said = iter([opinion(label, 0.95), opinion(wrong, 0.6)])
+    monkeypatch.setattr("liverstiff.segment.body_box", lambda *_: (slice(None),) * 3)
     monkeypatch.setitem(METHODS, "atlas", lambda *_: next(said))
     found = segment_cases([case(label), case(label)], Sources(), SETTINGS)
     assert dice(found.mask == 1, label == 1) == 1

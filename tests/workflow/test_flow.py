@@ -13,8 +13,8 @@ STUDY_FILES = (
     "catalog/series.csv",
     "catalog/exams.csv",
     "catalog/shards.csv",
-    "harmonize_probe/probe.csv",
-    "harmonize_probe/confusion.csv",
+    "harmonize/probe.csv",
+    "harmonize/probe_confusion.csv",
     "cohort/cohort.csv",
     "cohort/exclusions.csv",
     "cohort/flow.csv",
@@ -40,7 +40,8 @@ def test_every_declared_file_exists(finished):
     for name in STUDY_FILES:
         assert (results / name).is_file(), name
     for stage in SHARD_STAGES:
-        assert sorted(path.name for path in (results / stage).iterdir()) == ["shard-0000", "shard-0001"], stage
+        folders = sorted(path.name for path in (results / stage).iterdir() if path.is_dir())
+        assert folders == ["shard-0000", "shard-0001"], stage
     for fold in (0, 1, 2):
         folder = results / "train" / f"fold-{fold}"
         assert sorted(path.name for path in folder.iterdir()) == ["history.csv", "model.json", "model.safetensors"]

@@ -87,9 +87,9 @@ class NetworkConfig(Section):
 class AtlasConfig(Section):
     """Propagation of labelled volumes."""
 
-    select: int = Field(3, ge=1)
+    select: int = Field(6, ge=1)
     """How many of the most similar volumes are used."""
-    spacing_mm: float = Field(10.0, gt=0)
+    spacing_mm: float = Field(8.0, gt=0)
     """Voxel size in mm of the registration."""
     transform: Literal["SyNOnly", "SyN", "antsRegistrationSyNQuick[s]"] = "SyNOnly"
     """ANTs' name of the deformable transform."""
@@ -123,7 +123,7 @@ class SegmentConfig(Section):
     """Folder with a mask `<exam>.nii.gz` per exam pseudonym (1 liver, 2 spleen); for `masks`."""
     liver_ml: tuple[float, float] = (400.0, 5000.0)
     """Smallest and largest plausible liver volume in ml."""
-    most_cut_off: float = Field(0.5, ge=0, le=1)
+    most_cut_off: float = Field(0.3, ge=0, le=1)
     """Largest share of the liver's area that an outermost slice may show: more means that the image ends inside it."""
     network: NetworkConfig = NetworkConfig()
     """Training of the method `network`."""

@@ -15,9 +15,16 @@ import numpy as np
 from liverstiff import images
 from liverstiff.config import HarmonizeConfig
 from liverstiff.errors import ExamExcluded
-from liverstiff.harmonize.diffusion import average_repeats, b_values_for_adc, fit_adc, noise_sigma, read_bvals
+from liverstiff.harmonize.diffusion import (
+    average_repeats,
+    b_values_for_adc,
+    fit_adc,
+    noise_sigma,
+    plain_adc,
+    read_bvals,
+)
 from liverstiff.harmonize.faults import Fault, SequenceFault, as_fault, check_body, read_plausible
-from liverstiff.harmonize.features import columns, intensity_features
+from liverstiff.harmonize.features import columns, intensity_features, percentiles
 from liverstiff.harmonize.muscle import find_muscle
 from liverstiff.intensity import body_mask, body_median, without_bias
 from liverstiff.records import SEQUENCES, Exam, Reason
@@ -155,6 +162,7 @@ def _harmonise_diffusion(source: Path, settings: HarmonizeConfig) -> Harmonised:
     check_body(signals[0], mask)
     sigma = noise_sigma(highest, mask)
     before = columns("DWI", "before", intensity_features(signals[0][mask], sigma))
+    before |= columns("ADC", "before", percentiles(plain_adc(signals[0][mask], signals[-1][mask], b[-1] - b[0])))
     used = b_values_for_adc(b, settings.adc_min_b)
     adc, s0 = fit_adc(signals[used], b[used], sigma, repeats[used])
     del signals
@@ -167,9 +175,7 @@ def _harmonise_diffusion(source: Path, settings: HarmonizeConfig) -> Harmonised:
         "dwi_noise": sigma,
         "adc_median": float(np.median(adc[mask])),
     }
-    adc_features = intensity_features(adc[mask], 0.0)
-    del adc_features["snr"]
-    measures |= before | columns("ADC", "after", adc_features)
+    measures |= before | columns("ADC", "after", percentiles(adc[mask]))
     return Harmonised({"DWI": scaled, "ADC": adc}, affine, mask, _counted("DWI", cleaned) | measures)
 
 

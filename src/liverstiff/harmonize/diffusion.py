@@ -83,6 +83,12 @@ def noise_sigma(signal: np.ndarray, mask: np.ndarray) -> float:
     return float(np.median(air) / 1.1774) if air.size >= MIN_AIR_VOXELS else 0.0
 
 
+def plain_adc(low: np.ndarray, high: np.ndarray, difference: float) -> np.ndarray:
+    """ADC (mm2/s) from two signals whose b-values differ by so much, without weights or noise floor: for comparison."""
+    ratio = np.log(np.maximum(low, TINY) / np.maximum(high, TINY))
+    return np.clip(ratio / np.float32(difference), 0, ADC_MAX)
+
+
 def fit_adc(
     signals: np.ndarray, b: np.ndarray, sigma: float = 0.0, repeats: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

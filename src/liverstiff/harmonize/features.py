@@ -12,9 +12,14 @@ FEATURES = (*(f"p{p}" for p in PERCENTILES), "snr")
 
 def intensity_features(inside: np.ndarray, sigma: float) -> dict[str, float]:
     """:data:`FEATURES` of the body's voxels (n,); ``sigma`` is the noise, 0 where it is not known: then no ``snr``."""
-    values = np.percentile(inside, PERCENTILES).astype(float)
-    found = {f"p{p}": float(value) for p, value in zip(PERCENTILES, values, strict=True)}
+    found = percentiles(inside)
     return found | {"snr": found["p50"] / sigma if sigma > 0 else float("nan")}
+
+
+def percentiles(inside: np.ndarray) -> dict[str, float]:
+    """:data:`PERCENTILES` of the body's voxels (n,), by name."""
+    values = np.percentile(inside, PERCENTILES)
+    return {f"p{p}": float(value) for p, value in zip(PERCENTILES, values, strict=True)}
 
 
 def columns(sequence: str, when: str, features: dict[str, float]) -> dict[str, float]:

@@ -18,8 +18,14 @@ from liverstiff.register.similarity import Moving, Samples
 SAMPLES, JUDGES = 30000, 20000
 """Points by which a motion is sought, and other points by which it is judged."""
 
-MIN_SAMPLES = 500
-"""Points of the body that both images must show."""
+LEFT_WEIGHT = 1 / 3
+"""Of points left of the body's middle: organs move unequally in breathing, and the liver counts."""
+
+MIN_VOXELS = 200
+"""Of the body, on the grid of the search."""
+
+MIN_SHOWN = 0.02
+"""Share of the body's points that the other image must show for some shift along the body."""
 
 MAX_SHIFT_MM = 45.0
 """At the body's centre; beyond breathing and a patient's small movement a motion is a mistake."""
@@ -92,11 +98,12 @@ def fit_sequence(frame: Volume, body: np.ndarray, moving: Volume, settings: Regi
     small, affine = coarse(frame.voxels, frame.affine, settings.spacing_mm)
     inside = coarse(body.astype(np.float32), frame.affine, settings.spacing_mm)[0] > 0.5
     rng = np.random.default_rng(settings.seed)
-    samples, judges = (Samples.draw(small, inside, affine, number, rng) for number in (SAMPLES, JUDGES))
-    if len(samples.bins) < MIN_SAMPLES:
+    if inside.sum() < MIN_VOXELS:
         raise ExamExcluded(Reason.REGISTRATION_FAILED, "the frame shows no body; look at its body mask")
+    weight = liver_side(inside, affine)
+    samples, judges = (Samples.draw(small, weight, affine, number, rng) for number in (SAMPLES, JUDGES))
     mover = Moving(*coarse(moving.voxels, moving.affine, settings.spacing_mm))
-    centre = samples.points.mean(axis=0)
+    centre = affine[:3, :3] @ np.argwhere(inside).mean(axis=0) + affine[:3, 3]
     problem, judge = Problem(samples, mover, centre), Problem(judges, mover, centre)
     _check(problem, moving)
     lattice = Lattice.over(inside, affine, settings.knots_mm)
@@ -107,13 +114,21 @@ def fit_sequence(frame: Volume, body: np.ndarray, moving: Volume, settings: Regi
     return Fit(best, before if np.isfinite(before) else np.nan, after)
 
 
+def liver_side(inside: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Weight of each voxel (x, y, z): 1 in the body's right half, where the liver lies, ``LEFT_WEIGHT`` on the left."""
+    index = np.argwhere(inside)
+    x = index @ affine[0, :3]
+    weight = np.zeros(inside.shape)
+    weight[inside] = np.where(x > x.mean(), 1.0, LEFT_WEIGHT)
+    return weight
+
+
 def _check(problem: Problem, moving: Volume) -> None:
     """Images that cannot be brought together are a fault of the sequence."""
     low, high = problem.moving.limits
     if not high > low:
         raise ExamExcluded(Reason.REGISTRATION_FAILED, "the sequence has no contrast; look at it")
-    met = max(int(problem.shared(motion).sum()) for motion in problem.starts())
-    if met < MIN_SAMPLES:
+    if max(problem.shared(motion).mean() for motion in problem.starts()) < MIN_SHOWN:
         x, y, z = moving.affine[:3, 3]
         raise ExamExcluded(
             Reason.REGISTRATION_FAILED,
@@ -144,7 +159,7 @@ def better(judge: Problem, best: Motion, found: Motion) -> Motion:
 def _metrics(judge: Problem, one: Motion, other: Motion) -> tuple[float, float]:
     """Both are judged by the same points, those that show data either way; minus infinity where there are too few."""
     shared = judge.shared(one) & judge.shared(other)
-    if shared.sum() < MIN_SAMPLES:  # the header's geometry shows next to nothing: any motion that shows more is better
+    if shared.mean() < MIN_SHOWN:  # the header's geometry shows next to nothing: any motion that shows more is better
         return -np.inf, judge.metric(other)
     same = Problem(judge.samples.some(shared), judge.moving, judge.centre)
     return same.metric(one), same.metric(other)

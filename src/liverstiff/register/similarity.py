@@ -29,12 +29,12 @@ class Samples:
 
     @classmethod
     def draw(
-        cls, voxels: np.ndarray, mask: np.ndarray, affine: np.ndarray, number: int, rng: np.random.Generator
+        cls, voxels: np.ndarray, weight: np.ndarray, affine: np.ndarray, number: int, rng: np.random.Generator
     ) -> Samples:
-        """At most ``number`` points at random places in random voxels of a mask (x, y, z)."""
-        index = np.argwhere(mask)
-        if len(index) > number:
-            index = index[np.sort(rng.choice(len(index), number, replace=False))]
+        """Points at random places in random voxels, each voxel as likely as its weight (x, y, z) is large."""
+        chance = weight.ravel() / weight.sum(dtype=np.float64)
+        chosen = np.sort(rng.choice(weight.size, number, p=chance))
+        index = np.stack(np.unravel_index(chosen, weight.shape), axis=1)
         place = index + rng.uniform(-0.5, 0.5, index.shape)
         values = ndimage.map_coordinates(voxels, place.T, order=1, mode="nearest")
         return cls(place @ affine[:3, :3].T + affine[:3, 3], binned(values))

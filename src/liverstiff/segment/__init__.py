@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ import numpy as np
 from liverstiff import images
 from liverstiff.config import SegmentConfig
 from liverstiff.errors import DataError, ExamExcluded
+from liverstiff.intensity import body_mask, standardise
 from liverstiff.records import Exam, Reason
 from liverstiff.segment.labelled import labelled_pairs
 from liverstiff.segment.methods import METHODS, Case, Sources
-from liverstiff.segment.organs import Opinion, Segmentation, implausible, segmentation
+from liverstiff.segment.organs import Opinion, Segmentation, body_box, implausible, segmentation
 from liverstiff.segment.overlay import overlay_png
 from liverstiff.shards import map_exams
 
@@ -112,8 +113,6 @@ def segment_image(
     Raises:
         DataError: for an image or sources that cannot be used, or a result that is no liver; the sentence says why.
     """
-    from liverstiff.intensity import standardise
-
     try:
         voxels, affine = images.load(image)
     except images.UNREADABLE as error:
@@ -154,19 +153,24 @@ def segment_cases(cases: list[Case], sources: Sources, settings: SegmentConfig) 
     Raises:
         ExamExcluded: ``segmentation_failed`` when no method's mask is; the detail says what each came to.
     """
+    whole = cases[0]
+    box = body_box(body_mask(whole.voxels, whole.affine), whole.affine)
+    near = [case.inside(box) for case in cases]
     tried = []
     for name in settings.methods:
         try:
-            opinion = fuse_opinions([METHODS[name](case, sources, settings) for case in cases])
+            opinion = fuse_opinions([METHODS[name](case, sources, settings) for case in near])
         except ExamExcluded as excluded:
             tried.append(f"{name}: {excluded.detail}")
             continue
-        found = segmentation(opinion, cases[0].affine, name)
-        fault = implausible(found, cases[0].affine, settings)
+        found = segmentation(opinion, near[0].affine, name)
+        fault = implausible(found, near[0].affine, settings)
         if not fault and found.quality < settings.least_quality:
             fault = f"predicted quality {found.quality:.2f}, below {settings.least_quality:g}"
         if not fault:
-            return found
+            mask = np.zeros(whole.voxels.shape, np.uint8)
+            mask[box] = found.mask
+            return replace(found, mask=mask)
         tried.append(f"{name}: {fault}")
     raise ExamExcluded(Reason.SEGMENTATION_FAILED, f"{'; '.join(tried)}; look at the images")
 

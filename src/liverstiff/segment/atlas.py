@@ -93,8 +93,7 @@ def normalise(voxels: np.ndarray) -> np.ndarray:
 def by_votes(voxels: np.ndarray, affine: np.ndarray, pairs: Pairs, settings: SegmentConfig) -> Opinion:
     """What the most similar labelled volumes say about an image (x, y, z).
 
-    The votes are the prior of a last decision by intensity. The quality is the Dice that the decision has on average
-    over what the votes leave open: low where the volumes disagree, and where the intensities contradict them.
+    The votes are the prior of a last decision by intensity; the quality is the Dice that this decision expects.
 
     Raises:
         ExamExcluded: ``segmentation_failed`` when ANTs cannot bring the volumes and the image together.
@@ -106,7 +105,7 @@ def by_votes(voxels: np.ndarray, affine: np.ndarray, pairs: Pairs, settings: Seg
         raise ExamExcluded(Reason.SEGMENTATION_FAILED, f"ANTs stopped: {error}") from error
     votes = fuse(view.image, view.affine, view.warped, view.labels)
     organs = refine(view.image, votes, view.affine)
-    return Opinion(_on_image(organs, view, voxels.shape, affine), expected_dice(votes[0], organs[0] >= 0.5))
+    return Opinion(_on_image(organs, view, voxels.shape, affine), expected_dice(organs[0], organs[0] >= 0.5))
 
 
 def propagate(voxels: np.ndarray, affine: np.ndarray, pairs: Pairs, settings: SegmentConfig, work: Path) -> View:

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from liverstiff import images
 from liverstiff.errors import DataError
+from liverstiff.intensity import standardise
 
 
 def labelled_pairs(folder: Path, without: Path | None = None) -> list[tuple[Path, Path]]:
@@ -60,8 +61,6 @@ def read_labelled(image: Path, label: Path, liver_label: int) -> tuple[np.ndarra
     Raises:
         DataError: for files that cannot be read, that differ in shape or place, or a label without liver.
     """
-    from liverstiff.intensity import standardise
-
     try:
         voxels, affine = images.load(image)
         labels, label_affine = images.load(label)

@@ -16,7 +16,6 @@ from liverstiff.records import LIVER, SPLEEN, Reason
 from liverstiff.segment.fusion import dice, redraw
 from liverstiff.segment.labelled import labelled_pairs
 from liverstiff.segment.organs import Opinion
-from liverstiff.segment.quality import expected_dice
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,12 @@ class Case:
     exam: str = ""
     """The exam's pseudonym; empty for an image of no exam."""
 
+    def inside(self, box: tuple[slice, slice, slice]) -> Case:
+        """The part of the image in a box."""
+        moved = self.affine.copy()
+        moved[:3, 3] += self.affine[:3, :3] @ [part.start or 0 for part in box]
+        return Case(self.voxels[box], moved, self.exam)
+
 
 WHITE = 4.0
 """Medians of the body that count as white when a mask is judged."""
@@ -54,11 +59,10 @@ Method = Callable[[Case, Sources, SegmentConfig], Opinion]
 
 def by_network(case: Case, sources: Sources, settings: SegmentConfig) -> Opinion:
     """The trained network."""
-    from liverstiff.segment.network import organ_probabilities
+    from liverstiff.segment import network
 
     assert sources.network is not None
-    organs = organ_probabilities(case.voxels, case.affine, sources.network)
-    return Opinion(organs, expected_dice(organs[0], organs[0] >= 0.5))
+    return network.by_network(case.voxels, case.affine, sources.network)
 
 
 def by_atlas(case: Case, sources: Sources, settings: SegmentConfig) -> Opinion:

@@ -14,6 +14,9 @@ from liverstiff.records import LIVER, SPLEEN
 EXTENT_MM = (60.0, 350.0)
 """Shortest and longest side of a liver's bounding box."""
 
+MARGIN_MM = 20.0
+"""Kept around the body."""
+
 FILLED = (0.12, 0.75)
 """Share of its bounding box that a liver fills: neither a thread nor a brick."""
 
@@ -66,6 +69,19 @@ def segmentation(opinion: Opinion, affine: np.ndarray, method: str = "") -> Segm
         opinion.quality,
         method,
     )
+
+
+def body_box(body: np.ndarray, affine: np.ndarray) -> tuple[slice, slice, slice]:
+    """The part of an image around its body mask (x, y, z), with ``MARGIN_MM``: the field of view may be far wider."""
+    found = ndimage.find_objects(body.astype(np.uint8))
+    if not found:
+        return slice(None), slice(None), slice(None)
+    margin = np.ceil(MARGIN_MM / np.array(images.spacing(affine))).astype(int)
+    x, y, z = (
+        slice(max(part.start - m, 0), min(part.stop + m, n))
+        for part, m, n in zip(found[0], margin, body.shape, strict=True)
+    )
+    return x, y, z
 
 
 def across(mask: np.ndarray, affine: np.ndarray) -> float:
