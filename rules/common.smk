@@ -80,19 +80,6 @@ def atlas_input(wildcards):
     return rules.simulate_atlases.output.folder if folder == SIMULATE else folder
 
 
-def segment_sources(wildcards):
-    """What the methods of segmentation stand on."""
-    methods = CONFIG.segment.methods
-    sources = {
-        "network": ("network", lambda: rules.segment_train.output.network),
-        "atlases": ("atlas", lambda: atlas_input(wildcards)),
-        "masks": ("masks", lambda: CONFIG.segment.masks),
-    }
-    return {
-        name: find() for name, (method, find) in sources.items() if method in methods
-    }
-
-
 def shards(wildcards):
     """Names of all shards, known once the catalog is written."""
     with open(checkpoints.catalog.get().output.shards, newline="") as file:
