@@ -1,29 +1,36 @@
 """Harmonize to pack against the ordinary recipe, on the same exams in one run: CPU time, Dice, registration error.
 
-Run: .venv/bin/python bench/imaging.py [--quick] [--network FOLDER] [--real-networks FOLDER].
+Run: .venv/bin/python bench/imaging.py [--quick] [--memory] [--network FOLDER] [--real-networks FOLDER].
 
-The recipe is what an ANTs user would write: N4 at its defaults on every image, SyN at full resolution of T2w and of the
-lowest b-value onto T1w, SyN of labelled volumes onto T1w, majority vote. Ours are the functions of the workflow.
-A simulated exam of full size (T1w 256 x 256 x 40, T2w, DWI) gives time, true liver and true landmarks; real volumes
-(CHAOS T2-SPIR, each without its own label) give Dice where the truth is drawn by a reader. One thread everywhere. The
-network is trained on the labelled volumes first, or taken from --network; that time is not an exam's and is printed
-apart. --real-networks: the folder that bench/segment.py --networks left, for the network on real volumes.
-The last line is one JSON object. --quick: one exam, fewer labelled volumes for both, one real volume, few steps.
+The recipe is what an ANTs user would write: N4 at its defaults on T1w, T2w and the lowest b-value, SyN at full
+resolution of T2w and of the lowest b-value onto T1w, SyN of each labelled volume onto T1w, majority vote. Ours are the
+functions of the workflow, through its files, with all b-values. A simulated exam of full size (T1w 256 x 256 x 40, T2w,
+DWI) gives time, true liver and true landmarks; real volumes (CHAOS T2-SPIR, each without its own label) give Dice where
+a reader drew the truth. One thread everywhere. The network is trained on the recipe's labelled volumes, or taken from
+--network; its training, the imports and the reading of atlases happen once for many exams and are printed apart. A mask
+is measured whatever its predicted quality. --real-networks: the folder that bench/segment.py --networks left; its
+network that did not see the volume is then measured too. --memory: peaks at 512 x 512 x 80 too, in processes of their
+own. The last line is one JSON object, null where nothing was measured. --quick: one exam, three labelled volumes, few
+steps (its Dice is no figure to quote), no real volume unless --real says so.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"), "1")
 
-import resource
+import re
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -31,76 +38,92 @@ import pandas as pd
 from register import CHAOS, Landmarks, landmark_errors, registered, simulated
 
 from liverstiff import images
-from liverstiff.config import AtlasConfig, HarmonizeConfig, NetworkConfig, PackConfig, SegmentConfig, SimulateConfig
+from liverstiff.config import HarmonizeConfig, NetworkConfig, PackConfig, SegmentConfig, SimulateConfig
+from liverstiff.errors import ExamExcluded
 from liverstiff.harmonize import harmonize_exam
 from liverstiff.intensity import standardise
 from liverstiff.pack import pack_exam
 from liverstiff.records import Exam
-from liverstiff.segment import Sources, segment_exam
+from liverstiff.segment import Sources, segment_exam, segment_voxels
+from liverstiff.segment.atlas import read_atlas
 from liverstiff.segment.fusion import dice
 from liverstiff.segment.labelled import labelled_pairs
-from liverstiff.segment.methods import METHODS, Case
-from liverstiff.segment.organs import segmentation
 from liverstiff.simulate import scan, signal, simulate_atlases
 
 import ants  # isort: skip  (after liverstiff.images, which sets the number of threads)
 
 SIZES = {"256x256x40": (256, 40), "512x512x80": (512, 80)}
-SEQUENCES = ("T2w", "DWI")
+SIZE = "256x256x40"
+STAGES = ("harmonize", "register", "segment", "pack")
+SEQUENCES = {"T2w": ("anat", "T2w"), "DWI": ("dwi", "dwi")}
+"""Data type and suffix of what is registered to T1w."""
+
+CHAOS_LABELS = {"liver_label": 1, "spleen_label": 4}
+ALL_MASKS = {"least_quality": 0.0, "liver_ml": (1.0, 1e5), "most_cut_off": 1.0}
+"""Settings under which a poor mask is measured, not excluded."""
 
 
-def grids(matrix: int, slices: int) -> dict[str, signal.Grid]:
-    """Grids of an exam whose T1w has this matrix."""
+def grids(size: str) -> dict[str, signal.Grid]:
+    """Grids of an exam whose T1w has this size; T1w 1.5 x 1.5 x 5 mm at 256 x 256 x 40."""
+    matrix, slices = SIZES[size]
     side = 384.0 / matrix
-    t2w = signal.Grid((matrix, matrix, slices * 3 // 4), (side, side, 800 / 3 / slices))
-    dwi = signal.Grid((matrix // 2, matrix // 2, slices * 3 // 4), (2 * side, 2 * side, 800 / 3 / slices))
     return {
         "T1W_GRID": signal.Grid((matrix, matrix, slices), (side, side, 200.0 / slices)),
-        "T2W_GRID": t2w,
-        "DWI_GRID": dwi,
+        "T2W_GRID": signal.Grid((matrix, matrix, slices * 3 // 4), (side, side, 800 / 3 / slices)),
+        "DWI_GRID": signal.Grid((matrix // 2, matrix // 2, slices * 3 // 4), (2 * side, 2 * side, 800 / 3 / slices)),
     }
 
 
-def timed(work: Callable[[], object]) -> tuple[object, float]:
+def simulated_at(size: str, number: int, folder: Path) -> tuple[Exam, Landmarks]:
+    """A simulated exam of a size below a folder."""
+    with mock.patch.multiple(scan, **grids(size)):
+        return simulated(number, folder)
+
+
+def timed(work: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     """What a function returns, and its CPU seconds."""
     start = time.process_time()
-    result = work()
+    result = work(*arguments)
     return result, time.process_time() - start
 
 
-def ours(exam: Exam, folder: Path, network: Path, settings: SegmentConfig) -> tuple[dict[str, float], dict]:
-    """CPU seconds per stage, and the motions that registration found."""
-    seconds: dict[str, float] = {}
-    out = {stage: folder / stage for stage in ("segmented", "packed")}
-    _, seconds["harmonize"] = timed(
-        lambda: harmonize_exam(exam, folder / "harmonized", converted=folder / "converted", settings=HarmonizeConfig())
-    )
-    fits, _, seconds["register"] = registered(exam, folder)
-    _, seconds["segment"] = timed(
-        lambda: segment_exam(
-            exam,
-            out["segmented"],
-            registered=folder / "registered",
-            sources=Sources(network=network),
-            settings=settings,
+def run_stage(stage: str, exam: Exam, folder: Path, sources: Sources, settings: SegmentConfig) -> Any:
+    """One of our stages, from files to files; ``register`` returns its fits."""
+    if stage == "harmonize":
+        return harmonize_exam(exam, folder / "harmonized", converted=folder / "converted", settings=HarmonizeConfig())
+    if stage == "register":
+        return registered(exam, folder)[0]
+    if stage == "segment":
+        return segment_exam(
+            exam, folder / "segmented", registered=folder / "registered", sources=sources, settings=settings
         )
-    )
-    (out["packed"] / exam.folder).mkdir(parents=True)
-    _, seconds["pack"] = timed(
-        lambda: pack_exam(
-            exam,
-            out["packed"],
-            registered=folder / "registered",
-            segmented=out["segmented"],
-            settings=PackConfig(),
-        )
-    )
-    return seconds, fits
+    (folder / "packed" / exam.folder).mkdir(parents=True, exist_ok=True)
+    places = {"registered": folder / "registered", "segmented": folder / "segmented"}
+    return pack_exam(exam, folder / "packed", **places, settings=PackConfig())
 
 
-def n4(image: ants.ANTsImage) -> ants.ANTsImage:
-    """N4 as it comes."""
-    return ants.n4_bias_field_correction(image)
+def corrected(exam: Exam, converted: Path) -> dict[str, ants.ANTsImage]:
+    """T1w, T2w and the lowest b-value through N4 as it comes."""
+    found = {}
+    for name, (datatype, suffix) in {"T1w": ("anat", "T1w"), **SEQUENCES}.items():
+        path = exam.path(converted, suffix, datatype=datatype)
+        voxels, affine = images.load(path)
+        if voxels.ndim == 4:
+            voxels = voxels[..., np.loadtxt(path.with_name(path.name.replace(".nii.gz", ".bval"))).argmin()]
+        found[name] = ants.n4_bias_field_correction(images.to_ants(voxels, affine))
+    return found
+
+
+def syn_landmarks(found: dict[str, ants.ANTsImage], points: np.ndarray) -> dict[str, np.ndarray]:
+    """SyN of each sequence onto T1w, the sequence warped; where it takes the landmarks (point, 3), RAS+ mm."""
+    lps = pd.DataFrame(points * images.LPS_RAS, columns=list("xyz"))
+    moved = {}
+    for name in SEQUENCES:
+        with tempfile.TemporaryDirectory() as work:
+            motion = ants.registration(found["T1w"], found[name], "SyN", outprefix=f"{work}/")["fwdtransforms"]
+            ants.apply_transforms(found["T1w"], found[name], motion)
+            moved[name] = ants.apply_transforms_to_points(3, lps, motion)[["x", "y", "z"]].to_numpy() * images.LPS_RAS
+    return moved
 
 
 def vote(target: ants.ANTsImage, pairs: list[tuple[Path, Path]], labels: tuple[int, int]) -> list[np.ndarray]:
@@ -109,90 +132,89 @@ def vote(target: ants.ANTsImage, pairs: list[tuple[Path, Path]], labels: tuple[i
     for image, label in pairs:
         with tempfile.TemporaryDirectory() as work:
             moving, drawn = (images.to_ants(*images.load(path)) for path in (image, label))
-            found = ants.registration(target, moving, "SyN", outprefix=f"{work}/")
-            warped = ants.apply_transforms(
-                target, drawn, found["fwdtransforms"], interpolator="nearestNeighbor"
-            ).numpy()
+            motion = ants.registration(target, moving, "SyN", outprefix=f"{work}/")["fwdtransforms"]
+            warped = ants.apply_transforms(target, drawn, motion, interpolator="nearestNeighbor").numpy()
         votes += np.stack([warped == name for name in labels])
-    return [vote > len(pairs) / 2 for vote in votes]
+    return [part > len(pairs) / 2 for part in votes]
 
 
-def recipe(
-    exam: Exam, folder: Path, pairs: list[tuple[Path, Path]], landmarks: Landmarks
+def ours_simulated(
+    exam: Exam, folder: Path, sources: Sources, settings: SegmentConfig
+) -> tuple[dict[str, float], dict, np.ndarray | None]:
+    """CPU seconds per stage, the fits of registration, and the liver, if any."""
+    seconds: dict[str, float] = {}
+    fits: dict = {}
+    for stage in STAGES:
+        try:
+            result, seconds[stage] = timed(run_stage, stage, exam, folder, sources, settings)
+        except ExamExcluded as excluded:
+            print(f"{exam.exam}: {stage} excluded it: {excluded.detail}", flush=True)
+            return seconds, fits, None
+        fits = result if stage == "register" else fits
+    return seconds, fits, images.load(exam.path(folder / "segmented", "space-frame_mask"))[0] == 1
+
+
+def recipe_simulated(
+    exam: Exam, folder: Path, pairs: list[tuple[Path, Path]], points: np.ndarray
 ) -> tuple[dict[str, float], dict[str, np.ndarray], np.ndarray]:
     """CPU seconds per step, landmarks as they are warped, and the liver."""
     seconds: dict[str, float] = {}
-    names = {"T1w": ("anat", "T1w"), "T2w": ("anat", "T2w"), "DWI": ("dwi", "dwi")}
-    raw = {}
-    for name, (datatype, suffix) in names.items():
-        voxels, affine = images.load(exam.path(folder / "converted", suffix, datatype=datatype))
-        raw[name] = images.to_ants(voxels if voxels.ndim == 3 else voxels[..., 0], affine)
-    corrected, seconds["N4"] = timed(lambda: {name: n4(image) for name, image in raw.items()})
-    warped = {}
-    start = time.process_time()
-    for name in SEQUENCES:
-        with tempfile.TemporaryDirectory() as work:
-            found = ants.registration(corrected["T1w"], corrected[name], "SyN", outprefix=f"{work}/")
-            ants.apply_transforms(corrected["T1w"], corrected[name], found["fwdtransforms"])
-            points = pd.DataFrame(landmarks.frame * [-1, -1, 1], columns=list("xyz"))
-            moved = ants.apply_transforms_to_points(3, points, found["fwdtransforms"])
-        warped[name] = moved[["x", "y", "z"]].to_numpy() * [-1, -1, 1]
-    seconds["registration"] = time.process_time() - start
-    found, seconds["label fusion"] = timed(lambda: vote(corrected["T1w"], pairs, (1, 2)))
-    return seconds, warped, found[0]
+    found, seconds["N4"] = timed(corrected, exam, folder / "converted")
+    warped, seconds["registration"] = timed(syn_landmarks, found, points)
+    organs, seconds["label fusion"] = timed(vote, found["T1w"], pairs, (1, 2))
+    return seconds, warped, organs[0]
 
 
-def compare_simulated(
-    number: int, work: Path, network: Path, volumes: int, settings: SegmentConfig
-) -> dict[str, float]:
-    """One simulated exam by both."""
+def compare_simulated(number: int, work: Path, sources: Sources, settings: SegmentConfig) -> dict[str, float]:
+    """One simulated exam by both: CPU seconds of each step, Dice, median and 95th percentile of landmark errors."""
     folder = work / f"exam{number}"
-    with mock.patch.multiple(scan, **grids(*SIZES["256x256x40"])):
-        exam, landmarks = simulated(number, folder)
+    exam, marks = simulated_at(SIZE, number, folder)
     liver = images.load(folder / "liver.nii.gz")[0] == 1
-    seconds, fits = ours(exam, folder, network, settings)
-    mask = images.load(exam.path(folder / "segmented", "space-frame_mask"))[0] == 1
-    theirs, warped, voted = recipe(exam, folder, labelled_pairs(work / "atlases")[:volumes], landmarks)
-    for name, stages in (("ours", seconds), ("recipe", theirs)):
-        print(
-            f"exam {number}, {name}: " + ", ".join(f"{stage} {s:.1f}" for stage, s in stages.items()) + " CPU s",
-            flush=True,
-        )
-    errors = {
-        name: [landmark_errors(landmarks.frame, landmarks.truth[s], motion(s)) for s in SEQUENCES]
-        for name, motion in (("ours", lambda s: fits[s].motion), ("recipe", warped.get), ("header", lambda _: None))
-    }
-    return {
-        "cpu_s": sum(seconds.values()),
-        "cpu_s_recipe": sum(theirs.values()),
-        "dice": dice(mask, liver),
-        "dice_recipe": dice(voted, liver),
-        **{f"tre_{name}": float(np.median(np.concatenate(found))) for name, found in errors.items()},
-        **{f"tre_p95_{name}": float(np.percentile(np.concatenate(found), 95)) for name, found in errors.items()},
-    }
+    seconds, fits, mask = ours_simulated(exam, folder, sources, settings)
+    theirs, warped, voted = recipe_simulated(exam, folder, labelled_pairs(sources.atlases), marks.frame)
+    row = {f"s ours {stage}": s for stage, s in seconds.items()} | {f"s recipe {step}": s for step, s in theirs.items()}
+    row |= {"s ours all": sum(seconds.values()), "s recipe all": sum(theirs.values())}
+    row |= {"dice ours": 0.0 if mask is None else dice(mask, liver), "dice recipe": dice(voted, liver)}
+    motions = {"ours": {name: fit.motion for name, fit in fits.items()}, "recipe": warped, "header": {}}
+    for name, motion in motions.items():
+        errors = [landmark_errors(marks.frame, marks.truth[s], motion.get(s)) for s in SEQUENCES]
+        row |= {f"mm median {name}": float(np.median(errors)), f"mm p95 {name}": float(np.percentile(errors, 95))}
+    print({key: round(value, 2) for key, value in row.items()}, flush=True)
+    return row
 
 
-def compare_real(path: Path, volumes: int, networks: Path | None) -> dict[str, float | str]:
-    """One real volume, without its own label, by the recipe and by our methods."""
-    pairs = labelled_pairs(path.parent, path)
+def compare_real(path: Path, volumes: int, methods: dict[str, Sources]) -> dict[str, Any]:
+    """One real volume, without its own label, by the recipe and by our methods: Dice and CPU seconds."""
     truth = images.load(path.with_name(path.name.replace("image", "label")))[0]
     voxels, affine = images.load(path)
-    settings = SegmentConfig(methods=("atlas",), atlases=str(path.parent), spleen_label=4, atlas=AtlasConfig())
-    (liver, spleen), seconds = timed(lambda: vote(n4(images.to_ants(voxels, affine)), pairs[:volumes], (1, 4)))
-    row: dict[str, float | str] = {"volume": path.name}
-    row |= {"recipe": dice(liver, truth == 1), "recipe_spleen": dice(spleen, truth == 4), "recipe_cpu_s": seconds}
-    methods = {"atlas": Sources(atlases=path.parent, without=path)}
-    if networks:
-        methods["network"] = Sources(network=networks / f"network{fold_of(path)}")
-    for name, sources in methods.items():
-        found, seconds = timed(
-            lambda name=name, sources=sources: segmentation(
-                METHODS[name](Case(standardise(voxels, affine)[0], affine), sources, settings), affine
-            )
-        )
-        row |= {name: dice(found.mask == 1, truth == 1), f"{name}_spleen": dice(found.mask == 2, truth == 4)}
-        row |= {f"{name}_cpu_s": seconds}
+    pairs = labelled_pairs(path.parent, path)[:volumes]
+
+    def recipe() -> list[np.ndarray]:
+        return vote(ants.n4_bias_field_correction(images.to_ants(voxels, affine)), pairs, tuple(CHAOS_LABELS.values()))
+
+    def own(name: str, sources: Sources) -> list[np.ndarray]:
+        settings = SegmentConfig(methods=(name,), atlases=str(path.parent), **CHAOS_LABELS, **ALL_MASKS)
+        try:
+            mask = segment_voxels(standardise(voxels, affine)[0], affine, sources, settings).mask
+        except ExamExcluded as excluded:
+            print(f"{path.name}: {excluded.detail}", flush=True)
+            mask = np.zeros(voxels.shape)
+        return [mask == 1, mask == 2]
+
+    row: dict[str, Any] = {"volume": path.name}
+    for name, work in {"recipe": (recipe,), **{name: (own, name, given) for name, given in methods.items()}}.items():
+        organs, row[f"s {name}"] = timed(*work)
+        for organ, found, label in zip(("liver", "spleen"), organs, CHAOS_LABELS.values(), strict=True):
+            row[f"{organ} {name}"] = dice(found, truth == label)
+    print({key: round(value, 3) if key != "volume" else value for key, value in row.items()}, flush=True)
     return row
+
+
+def real_methods(path: Path, networks: Path | None) -> dict[str, Sources]:
+    """Our methods for a real volume: its own label is left out, and the network is one that was trained without it."""
+    methods = {"atlas": Sources(atlases=path.parent, without=path)}
+    network = networks / f"network{fold_of(path)}" if networks else None
+    return methods | ({"network": Sources(network=network)} if network and network.exists() else {})
 
 
 def fold_of(path: Path, folds: int = 5) -> int:
@@ -201,124 +223,127 @@ def fold_of(path: Path, folds: int = 5) -> int:
     return numbers.index(path.name.split("_")[1].split(".")[0]) % folds
 
 
-def peaks(size: str, network: Path, atlases: Path, settings: SegmentConfig) -> dict[str, float]:
-    """Peak memory in MB of every stage, each in a process of its own, of an exam of a size."""
-    with tempfile.TemporaryDirectory() as work:
-        folder = Path(work)
-        with mock.patch.multiple(scan, **grids(*SIZES[size])):
-            in_child(lambda: simulated(3, folder) and None)
-        exam = Exam("e3", "p3", "bench")
-        atlas = settings.model_copy(update={"methods": ("atlas",)})
-        stages: dict[str, Callable[[], object]] = {
-            "harmonize": lambda: harmonize_exam(
-                exam, folder / "harmonized", converted=folder / "converted", settings=HarmonizeConfig()
-            ),
-            "register": lambda: registered(exam, folder),
-            "segment by atlas": lambda: segment_exam(
-                exam, folder / "s", registered=folder / "registered", sources=Sources(atlases), settings=atlas
-            ),
-            "segment by network": lambda: segment_exam(
-                exam,
-                folder / "s",
-                registered=folder / "registered",
-                sources=Sources(network=network),
-                settings=settings,
-            ),
-            "pack": lambda: pack_exam(
-                exam, folder, registered=folder / "registered", segmented=folder / "s", settings=PackConfig()
-            ),
-        }
-        return {stage: in_child(work) for stage, work in stages.items()}
+def peaks(exam: Exam, folder: Path, sources: Sources, settings: SegmentConfig) -> dict[str, float]:
+    """Peak memory in MB of each of our stages, from the exam's converted files on."""
+    found = {}
+    for stage in STAGES:
+        if stage == "segment":
+            atlas = settings.model_copy(update={"methods": ("atlas",)})
+            found["segment by atlas"] = in_child(run_stage, stage, exam, folder, sources, atlas)
+        found[stage] = in_child(run_stage, stage, exam, folder, sources, settings)
+    return found
 
 
-def in_child(work: Callable[[], object]) -> float:
-    """Run in a child and give its peak memory in MB, this process's own share included."""
-    child = os.fork()
-    if child == 0:
-        work()
-        os._exit(0)
-    _, status, used = os.wait4(child, 0)
-    if status:
-        raise RuntimeError("the measured process failed")
-    return used.ru_maxrss / 1024
+def in_child(work: Callable[..., Any], *arguments: Any) -> float:
+    """Peak memory in MB of a function in a process of its own, which is started anew."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(peak_of, work, *arguments).result()
 
 
-def trained(network: Path | None, work: Path, settings: SegmentConfig) -> Path:
+def peak_of(work: Callable[..., Any], *arguments: Any) -> float:
+    """Peak memory in MB of this process after a function; getrusage would count what the parent held too."""
+    work(*arguments)
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) / 1024
+
+
+def trained(network: Path | None, atlases: Path, settings: SegmentConfig) -> Path:
     """The network given, or one trained on the labelled volumes."""
     from liverstiff.segment.training import train_network
 
     if network:
         return network
-    _, seconds = timed(lambda: train_network(atlases=work / "atlases", network=work / "network", settings=settings))
+    folder = atlases.with_name("network")
+    _, seconds = timed(lambda: train_network(atlases=atlases, network=folder, settings=settings))
     print(f"network: {settings.network.steps} steps of training in {seconds:.0f} CPU s, once for all exams", flush=True)
-    return work / "network"
+    return folder
+
+
+def precision() -> str:
+    """Of the training: what is fast on this processor."""
+    info = Path("/proc/cpuinfo")
+    return "bfloat16" if info.exists() and "amx_bf16" in info.read_text() else "float32"
+
+
+def options() -> argparse.Namespace:
+    """The command line, with the defaults of the whole or the quick run filled in."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--network", type=Path, help="trained on simulated volumes; else one is trained")
+    parser.add_argument("--real-networks", type=Path)
+    parser.add_argument("--data", type=Path, default=CHAOS, help="folder of the CHAOS T2-SPIR volumes")
+    parser.add_argument("--memory", action="store_true")
+    numbers = {"steps": (400, 120), "exams": (2, 1), "volumes": (5, 3), "real": (2, 0), "real-volumes": (5, 2)}
+    for name, (whole, quick) in numbers.items():
+        parser.add_argument(f"--{name}", type=int, help=f"{whole}, or {quick} with --quick")
+    quick = parser.parse_known_args()[0].quick
+    parser.set_defaults(**{name.replace("-", "_"): default[quick] for name, default in numbers.items()})
+    return parser.parse_args()
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--network", type=Path, help="trained on simulated volumes; else one is trained")
-    parser.add_argument("--steps", type=int, help="of its training (150; 60 with --quick)")
-    parser.add_argument("--exams", type=int, help="simulated exams (3; 1)")
-    parser.add_argument("--volumes", type=int, help="labelled volumes of the recipe (5; 2)")
-    parser.add_argument("--real", type=int, help="real volumes (4; 1)")
-    parser.add_argument("--real-networks", type=Path)
-    parser.add_argument("--data", type=Path, default=CHAOS)
-    parser.add_argument("--memory", action="store_true", help="peak memory at both sizes too")
-    asked = parser.parse_args()
-    steps, exams, volumes, real = (
-        given if given is not None else quick if asked.quick else full
-        for given, quick, full in (
-            (asked.steps, 60, 150),
-            (asked.exams, 1, 3),
-            (asked.volumes, 2, 5),
-            (asked.real, 1, 4),
-        )
-    )
-    settings = SegmentConfig(
-        methods=("network",), least_quality=0, liver_ml=(1, 1e5), atlases="labelled", network=NetworkConfig(steps=steps)
-    )
+    asked = options()
+    importlib.import_module("liverstiff.segment.network")  # torch: before the clock of any stage runs
+    print(f"start-up and imports: {time.process_time():.1f} CPU s, once a process", flush=True)
+    learning = NetworkConfig(steps=asked.steps, precision=precision())
+    settings = SegmentConfig(methods=("network",), atlases="labelled", network=learning, **ALL_MASKS)
     with tempfile.TemporaryDirectory(prefix="liverstiff-bench-") as folder:
         work = Path(folder)
-        with mock.patch.multiple(scan, **grids(*SIZES["256x256x40"])):
-            simulate_atlases(config=SimulateConfig(atlases=max(volumes, 4), seed=9), folder=work / "atlases")
-        network = trained(asked.network, work, settings)
-        rows = pd.DataFrame([compare_simulated(2000 + k, work, network, volumes, settings) for k in range(exams)])
-        print(rows.round(3).to_string())
-        paths = sorted(asked.data.glob("image_*.nii.gz"))[:real]
-        drawn = pd.DataFrame([compare_real(path, volumes, asked.real_networks) for path in paths])
-        print(drawn.round(3).to_string())
-        sizes = [size for size in SIZES if asked.memory]
-        memory = {size: peaks(size, network, work / "atlases", settings) for size in sizes}
-        for size, stages in memory.items():
-            print(f"{size}: " + ", ".join(f"{stage} {peak:.0f} MB" for stage, peak in stages.items()))
-    print(json.dumps(summary(rows, drawn, memory, volumes)))
+        with mock.patch.multiple(scan, **grids(SIZE)):
+            simulate_atlases(config=SimulateConfig(atlases=asked.volumes, seed=9), folder=work / "atlases")
+        sources = Sources(work / "atlases", trained(asked.network, work / "atlases", settings))
+        rows = pd.DataFrame([compare_simulated(2000 + k, work, sources, settings) for k in range(asked.exams)])
+        memory = {SIZE: peaks(Exam("e2000", "p2000", "bench"), work / "exam2000", sources, settings)}
+        for size in set(SIZES) - {SIZE} if asked.memory else ():
+            in_child(simulated_at, size, 2000, work / size)
+            memory[size] = peaks(Exam("e2000", "p2000", "bench"), work / size, sources, settings)
+    report(rows, compare_all_real(asked), memory, asked)
 
 
-def summary(rows: pd.DataFrame, drawn: pd.DataFrame, memory: dict, volumes: int) -> dict[str, float | int]:
-    """The figures."""
-    middle = rows.median()
-    figures: dict[str, float | int] = {
-        "speedup_vs_recipe": float((rows.cpu_s_recipe / rows.cpu_s).median()),
-        "cpu_s_per_exam": middle.cpu_s,
-        "cpu_s_recipe": middle.cpu_s_recipe,
-        "recipe_volumes": volumes,
-        "dice_ours": rows.dice.mean(),
-        "dice_recipe": rows.dice_recipe.mean(),
-        "tre_median_mm": middle.tre_ours,
-        "tre_median_mm_recipe": middle.tre_recipe,
-        "tre_median_mm_header": middle.tre_header,
-        "peak_mb_process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+def compare_all_real(asked: argparse.Namespace) -> pd.DataFrame:
+    """A row per real volume; none where the data are not there."""
+    paths = sorted(asked.data.glob("image_*.nii.gz"))[: asked.real]
+    read = (read_atlas(*pair, *CHAOS_LABELS.values()) for pair in labelled_pairs(asked.data)) if paths else ()
+    print(f"labelled real volumes: read in {timed(list, read)[1]:.1f} CPU s, once a shard", flush=True)
+    rows = [compare_real(path, asked.real_volumes, real_methods(path, asked.real_networks)) for path in paths]
+    return pd.DataFrame(rows)
+
+
+def report(rows: pd.DataFrame, drawn: pd.DataFrame, memory: dict, asked: argparse.Namespace) -> None:
+    """Print the tables and the figures."""
+    times = rows.filter(regex="^s ").median().round(2).rename(lambda key: key[2:])
+    print(f"CPU s an exam, median of {len(rows)}:", times.to_string(), sep="\n")
+    if len(drawn):
+        print(
+            f"real volumes, {asked.real_volumes} labelled ones in the recipe:", drawn.round(3).T.to_string(), sep="\n"
+        )
+    print("peak MB:", pd.DataFrame(memory).round(0).to_string(), sep="\n")
+    print(json.dumps(summary(rows, drawn, memory, asked)))
+
+
+def summary(rows: pd.DataFrame, drawn: pd.DataFrame, memory: dict, asked: argparse.Namespace) -> dict[str, Any]:
+    """The figures; of real volumes "ours" is the network where one was given, else the atlases."""
+    middle, real = rows.median(), drawn.mean(numeric_only=True)
+    figures = {
+        "speedup_vs_recipe": (rows["s recipe all"] / rows["s ours all"]).median(),
+        "cpu_s_per_exam": middle["s ours all"],
+        "cpu_s_recipe": middle["s recipe all"],
+        "recipe_volumes": asked.volumes,
+        "dice_ours": rows["dice ours"].mean(),
+        "dice_recipe": rows["dice recipe"].mean(),
+        "tre_median_mm": middle["mm median ours"],
+        "tre_median_mm_recipe": middle["mm median recipe"],
+        "tre_median_mm_header": middle["mm median header"],
+        "dice_ours_real": real.get("liver network", real.get("liver atlas")),
+        "dice_recipe_real": real.get("liver recipe"),
+        "real_volumes": len(drawn),
+        "recipe_volumes_real": asked.real_volumes,
     }
-    for method in ("recipe", "atlas", "network"):
-        for organ, name in (("", ""), ("_spleen", "spleen_")):
-            if f"{method}{organ}" in drawn:
-                figures[f"dice_{name}{method}_real"] = drawn[f"{method}{organ}"].mean()
-    figures["dice_ours_real"] = figures.get("dice_network_real", figures.get("dice_atlas_real", np.nan))
+    figures |= {f"real {name}".replace(" ", "_"): value for name, value in real.items()}
     for size, stages in memory.items():
-        figures[f"peak_mb_{size}"] = max(stages.values())
-    return {name: round(float(value), 3) for name, value in figures.items()}
+        figures[f"peak_mb_{size}"] = max(mb for stage, mb in stages.items() if stage in STAGES)
+    figures["peak_mb"] = figures[f"peak_mb_{SIZE}"]
+    return {name: None if value is None else round(float(value), 3) for name, value in figures.items()}
 
 
 if __name__ == "__main__":

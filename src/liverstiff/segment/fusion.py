@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
@@ -10,11 +12,22 @@ from liverstiff import images
 SIMILARITY_MM = 10.0
 """Width of the neighbourhood in which an atlas's image is compared."""
 
-PRIOR_WEIGHT = 1.5
-"""Of the vote against the intensities: neighbouring voxels repeat each other, their likelihood is not independent."""
 
-PRIOR_BLUR_MM = 6.0
-"""Standard deviation of where the registration of an organ's edge may be wrong."""
+@dataclass(frozen=True)
+class Trust:
+    """How far a prior is believed."""
+
+    weight: float
+    """Against the intensities: neighbouring voxels repeat each other, their likelihood is not independent."""
+    blur_mm: float
+    """Standard deviation of where an organ's edge may be wrong."""
+
+
+VOTES, NETWORK = Trust(1.5, 6.0), Trust(3.0, 3.0)
+"""Of the votes of the atlases, and of the network."""
+
+WHITE = 4.0
+"""Medians of the body that count as white, 1, where an image is given in such."""
 
 SMOOTH_MM = 2.0
 """Of the likelihood and of the probability: single voxels are noise."""
@@ -52,20 +65,21 @@ def fuse(image: np.ndarray, affine: np.ndarray, warped: list[np.ndarray], labels
     return np.asarray(votes / sum(weights))
 
 
-def refine(image: np.ndarray, priors: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Probability (organ, x, y, z) after a look at the intensities: Bayes with the vote as prior.
+def refine(image: np.ndarray, priors: np.ndarray, affine: np.ndarray, trust: Trust | None = None) -> np.ndarray:
+    """Probability (organ, x, y, z) after a look at the intensities, 0 to 1: Bayes with what is known as prior.
 
-    Histograms inside an organ and around it come from the vote itself, so nothing is fitted beyond this image.
+    Histograms inside an organ and around it come from the prior itself, so nothing is fitted beyond this image.
     """
     step = np.array(images.spacing(affine))
-    blurred = [ndimage.gaussian_filter(prior, PRIOR_BLUR_MM / step) for prior in priors]
-    return np.stack([_refine_organ(image, prior, SMOOTH_MM / step) for prior in blurred])
+    trust = trust or VOTES
+    blurred = [ndimage.gaussian_filter(prior, trust.blur_mm / step) for prior in priors]
+    return np.stack([_refine_organ(image, prior, trust.weight, SMOOTH_MM / step) for prior in blurred])
 
 
-def _refine_organ(image: np.ndarray, prior: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+def _refine_organ(image: np.ndarray, prior: np.ndarray, weight: float, sigma: np.ndarray) -> np.ndarray:
     """One organ's probability (x, y, z); three rounds, as each gives better histograms."""
     band = ndimage.binary_dilation(prior > 0.02, iterations=2)
-    log_prior = PRIOR_WEIGHT * np.log(np.clip(prior, 0.005, 0.995) / np.clip(1 - prior, 0.005, 0.995))
+    log_prior = weight * np.log(np.clip(prior, 0.005, 0.995) / np.clip(1 - prior, 0.005, 0.995))
     probability = prior
     for _ in range(3):
         inside, outside = probability > 0.8, band & (probability < 0.2)

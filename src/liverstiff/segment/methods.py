@@ -13,7 +13,7 @@ from liverstiff import images
 from liverstiff.config import SegmentConfig
 from liverstiff.errors import ExamExcluded
 from liverstiff.records import LIVER, SPLEEN, Reason
-from liverstiff.segment.fusion import dice, redraw
+from liverstiff.segment.fusion import WHITE, dice, redraw
 from liverstiff.segment.labelled import labelled_pairs
 from liverstiff.segment.organs import Opinion
 
@@ -49,9 +49,6 @@ class Case:
         moved[:3, 3] += self.affine[:3, :3] @ [part.start or 0 for part in box]
         return Case(self.voxels[box], moved, self.exam)
 
-
-WHITE = 4.0
-"""Medians of the body that count as white when a mask is judged."""
 
 Method = Callable[[Case, Sources, SegmentConfig], Opinion]
 """Raises :class:`ExamExcluded` with ``segmentation_failed`` when it has no opinion."""

@@ -20,12 +20,15 @@ from torch import Tensor, nn
 
 from liverstiff import images
 from liverstiff.errors import DataError
+from liverstiff.segment.fusion import NETWORK, WHITE, refine
 from liverstiff.segment.organs import Opinion
 from liverstiff.segment.quality import expected_dice
 
-VIEWS = (1.0, 0.7, 1.4)
-"""Exponents of the intensities under which an image is looked at; the probabilities are averaged."""
+VIEWS = ((1.0, 1.0), (1.0, 0.7), (1.0, 1.4), (0.9, 1.0), (1.1, 1.0))
+"""Width of the voxels, over that of the grid, and exponent of the intensities under which an image is looked at.
 
+The probabilities are averaged: what depends on neither counts.
+"""
 
 SURE, UNSURE_PRICE = 0.075, 3.0
 """Entropy per voxel of the body (nats) that good images leave, and what each nat above it costs of the quality.
@@ -119,40 +122,57 @@ class WorkingGrid:
 
     def up(self, values: np.ndarray) -> np.ndarray:
         """Values on the grid back on the image, float32, linear."""
-        offset = -self.first / self.step
-        return ndimage.affine_transform(
-            values.astype(np.float32, copy=False),
-            np.diag(1 / self.step),
-            offset,
-            self.image_shape,
-            order=1,
-            mode="nearest",
-        )
+        values = values.astype(np.float32, copy=False)
+        scale, offset = np.diag(1 / self.step), -self.first / self.step
+        return ndimage.affine_transform(values, scale, offset, self.image_shape, order=1, mode="nearest")
+
+    def onto(self, other: WorkingGrid, values: np.ndarray) -> np.ndarray:
+        """Values on the grid, on another grid of the same image, linear."""
+        scale, offset = np.diag(other.step / self.step), (other.first - self.first) / self.step
+        return ndimage.affine_transform(values, scale, offset, other.shape, order=1, mode="nearest")
 
 
 def by_network(voxels: np.ndarray, affine: np.ndarray, folder: Path, threads: int = 1) -> Opinion:
     """What the network of a folder says about an image (x, y, z) in units of its body's median, affine RAS+ mm.
 
+    The intensities decide where the liver's edge lies between the voxels of the network's grid.
+
     The quality is :func:`expected_dice` less what the network is unsure about in the whole body: on an image unlike
     those it knows it may draw a liver with confidence, but not all organs.
     """
     network, described = load_network(folder)
-    grid = WorkingGrid.over(voxels.shape, affine, described.spacing_mm)
-    small = np.maximum(grid.down(voxels), 0)
-    whole = 2 ** (len(described.channels) - 1)  # each level halves the grid
-    padded = np.pad(small, [(0, -n % whole) for n in small.shape], mode="edge")
     torch.set_num_threads(threads)
-    with torch.inference_mode():
-        image = torch.from_numpy(padded)[None, None]
-        seen = [network(inputs(image**power)).softmax(dim=1)[0] for power in VIEWS]
-        classes = torch.stack(seen).mean(dim=0).numpy()
-    x, y, z = small.shape
-    classes = classes[:, :x, :y, :z]
+    grid = WorkingGrid.over(voxels.shape, affine, described.spacing_mm)
+    classes = np.mean([look(network, described, voxels, affine, grid, *view) for view in VIEWS], axis=0)
+    small = grid.down(voxels)
     entropy = -(classes * np.log(classes + 1e-9)).sum(axis=0)
     unsure = float(entropy[small > small.mean()].mean())
     organs = np.stack([grid.up(classes[index]) for index in (described.liver, described.spleen)])
     expected = expected_dice(organs[0], organs[0] >= 0.5)
+    organs[0] = refine(np.clip(voxels / WHITE, 0, 1), organs[:1], affine, NETWORK)[0]
     return Opinion(organs, max(expected - UNSURE_PRICE * max(unsure - SURE, 0.0), 0.0))
+
+
+def look(
+    network: nn.Module,
+    described: Description,
+    voxels: np.ndarray,
+    affine: np.ndarray,
+    grid: WorkingGrid,
+    width: float,
+    power: float,
+) -> np.ndarray:
+    """Probabilities (class, x, y, z) on the grid, of the image under one view; see :data:`VIEWS`."""
+    x_mm, y_mm, z_mm = described.spacing_mm
+    seen = WorkingGrid.over(voxels.shape, affine, (x_mm * width, y_mm * width, z_mm * width))
+    small = np.maximum(seen.down(voxels), 0) ** np.float32(power)
+    whole = 2 ** (len(described.channels) - 1)  # each level halves the grid
+    padded = np.pad(small, [(0, -n % whole) for n in small.shape], mode="edge")
+    with torch.inference_mode():
+        classes = network(inputs(torch.from_numpy(padded)[None, None])).softmax(dim=1)[0].numpy()
+    x, y, z = small.shape
+    classes = classes[:, :x, :y, :z]
+    return classes if width == 1 else np.stack([seen.onto(grid, one) for one in classes])
 
 
 def save_network(network: nn.Module, described: Description, folder: Path) -> None:
