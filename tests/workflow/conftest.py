@@ -91,12 +91,7 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     config["split"]["folds"] = 3
     config["train"]["epochs"] = 3
     config["evaluate"]["resamples"] = 200
-    config["segment"]["network"] = {
-        "steps": 30,
-        "channels": [16, 32, 64],
-        "spacing_mm": [6.0, 6.0, 8.0],
-        "patch": [64, 56, 24],
-    }
+    config["segment"]["network"]["steps"] = 200
     (here.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     give_key(here.folder / config["data"]["private"])
     run = here.snakemake("--until", "simulate")
