@@ -75,7 +75,8 @@ def test_missing_features_and_missing_sequences():
 def test_which_columns_are_features():
     table = pd.DataFrame(columns=["exam", "t1w_scale", "t1w_before_p10", "dwi_after_snr", "adc_after_p50", "b_values"])
     assert feature_columns(table, "before") == ["t1w_before_p10"]
-    assert feature_columns(table, "after") == ["adc_after_p50", "dwi_after_snr"]
+    assert feature_columns(table, "after") == ["dwi_after_snr"]
+    assert feature_columns(table, "adc") == ["adc_after_p50"]
 
 
 def test_features_by_hand():

@@ -17,7 +17,15 @@ import pandas as pd
 from liverstiff.errors import DataError
 from liverstiff.records import read_table
 
-WHEN = ("before", "after")
+FEATURES = {
+    "before": r"(t1w|t2w|dwi)_before_(p\d+|snr)",
+    "after": r"(t1w|t2w|dwi)_after_(p\d+|snr)",
+    "adc": r"adc_after_p\d+",
+}
+"""Names of the features of each row: the same of the same images before and after.
+
+ADC has no scale to be put right and exists only afterwards: it would add to ``after`` alone. It has a row of its own.
+"""
 
 LEAST_EXAMS = 20
 """Fewer exams say nothing."""
@@ -36,7 +44,7 @@ def probe_vendor(*, harmonized: Sequence[Path], exams: Path, probe: Path, confus
     Args:
         harmonized: shard folders of the stage ``harmonize``.
         exams: ``exams.csv`` of the catalog, with ``vendor``.
-        probe: CSV to write, a row for ``before`` and for ``after``: ``when, exams, patients, vendors, accuracy,
+        probe: CSV to write, a row for ``before``, ``after`` and ``adc``: ``when, exams, patients, vendors, accuracy,
             chance, excess, excess_ratio, note``. ``chance`` is the share of the most frequent vendor, ``excess`` is
             accuracy less chance, ``excess_ratio`` that of after over before; where they are empty, ``note`` says why.
         confusion: CSV to write: ``when, vendor, named, exams``.
@@ -65,11 +73,14 @@ def evaluate_probe(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     table = table[table.vendor.isin(patients.index[patients >= LEAST_PATIENTS])].reset_index(drop=True)
     note = too_little(table)
     rows, confusions = [], []
-    for when in WHEN:
+    for when in FEATURES:
+        features = feature_columns(table, when)
+        if not features and when == "adc":
+            continue
         row = {"when": when, "exams": len(table), "patients": table.patient.nunique()}
         row |= {"vendors": table.vendor.nunique(), "note": note}
         if not note:
-            named = name_vendors(table, feature_columns(table, when))
+            named = name_vendors(table, features)
             right, chance = (
                 float((named == table.vendor).mean()),
                 float(table.vendor.value_counts(normalize=True).max()),
@@ -95,8 +106,8 @@ def too_little(table: pd.DataFrame) -> str:
 
 
 def feature_columns(table: pd.DataFrame, when: str) -> list[str]:
-    """Names of the intensity features of one time, e.g. ``t1w_before_p10``."""
-    return sorted(name for name in table.columns if re.fullmatch(rf"[a-z0-9]+_{when}_(p\d+|snr)", name))
+    """Names of the intensity features of one row, e.g. ``t1w_before_p10``."""
+    return sorted(name for name in table.columns if re.fullmatch(FEATURES[when], name))
 
 
 def name_vendors(table: pd.DataFrame, features: list[str]) -> np.ndarray:

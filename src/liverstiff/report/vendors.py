@@ -8,7 +8,15 @@ from typing import Any
 from liverstiff.report.study import Block, Cell, Head, Row, Section, Study, records
 from liverstiff.report.wording import Number, exams_text
 
-WHEN = {"before": "Images as they came from the scanner", "after": "Images as the model gets them"}
+WHEN = {
+    "before": "Images as they came from the scanner",
+    "after": "The same images harmonised",
+    "adc": "ADC, in physical units, left as it is",
+}
+    "before": "Images as they came from the scanner",
+    "after": "The same images harmonised",
+    "adc": "ADC, in physical units, left as it is",
+}
 
 
 def vendors(study: Study) -> Section:
@@ -42,7 +50,7 @@ def vendors(study: Study) -> Section:
         "Vendors",
         "Can the scanner be told from the images?",
         lead,
-        [Block("table", rows, caption, [_in_words(table.iloc[-1].excess_ratio), note], heads)],
+        [Block("table", rows, caption, [_in_words(table.excess_ratio[table.when == "after"].iloc[0]), note], heads)],
     )
 
 
