@@ -107,7 +107,7 @@ def probe(
         gone = [name for name in table if left_out in name and ("_before_" in name or "_after_" in name)]
         without, _ = evaluate_probe(table.drop(columns=gone))
         print(f"  without {left_out.strip('_')}: {without.accuracy.round(3).tolist()}")
-    before, after = result.accuracy
+    before, after = result.accuracy[:2]
     return {"before": before, "after": after, "chance": result.chance[0], "excess_ratio": result.excess_ratio[1]}
 
 

@@ -13,10 +13,6 @@ WHEN = {
     "after": "The same images harmonised",
     "adc": "ADC, in physical units, left as it is",
 }
-    "before": "Images as they came from the scanner",
-    "after": "The same images harmonised",
-    "adc": "ADC, in physical units, left as it is",
-}
 
 
 def vendors(study: Study) -> Section:
