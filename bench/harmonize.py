@@ -4,7 +4,8 @@ Run: .venv/bin/python bench/harmonize.py [--quick]. The last line is one JSON ob
 
 - Vendor probe: exams of the sites of config.yaml, and of three vendors at both field strengths, where the vendor is no
   proxy for the field. Anatomy differs between exams, tissue differs truly between 1.5 and 3 T. The share of the excess
-  over chance that is left after harmonisation should be at most 0.5. The same patients all on one vendor's scanners
+  over chance that is left in T1w, T2w and DWI after harmonisation should be at most 0.5; ADC, which harmonisation must
+  not touch, is told apart, and with it on both sides for comparison. The same patients all on one vendor's scanners
   tell how much of it are true differences of patients and field.
 - ADC: median of the liver over the drawn truth, per scanner and b-set; within 3 %.
 - Bias field: the error left of a known coil field inside the body, ours and N4 at ANTs' defaults on the full image;
@@ -29,7 +30,8 @@ from liverstiff import images
 from liverstiff.config import HarmonizeConfig, PackConfig
 from liverstiff.harmonize import harmonize_exam
 from liverstiff.harmonize.diffusion import average_repeats, b_values_for_adc, fit_adc, noise_sigma
-from liverstiff.harmonize.probe import evaluate_probe
+from liverstiff.harmonize.features import PERCENTILES
+from liverstiff.harmonize.probe import evaluate_probe, feature_columns, name_vendors
 from liverstiff.intensity import bias_field, body_mask
 from liverstiff.pack import pack_exam
 from liverstiff.records import Exam
@@ -103,12 +105,24 @@ def probe(
     kind = f"all on {scanner_of_all} scanners, " if scanner_of_all else ""
     print(f"probe, {len(table)} exams, {kind}reference {settings.reference}, found in {used}")
     print(result.drop(columns="note").to_string(index=False), named.to_string(index=False), sep="\n")
-    for left_out in ("snr", "adc_", "dwi_", "t1w_", "t2w_"):
+    for left_out in ("snr", "dwi_", "t1w_", "t2w_"):
         gone = [name for name in table if left_out in name and ("_before_" in name or "_after_" in name)]
         without, _ = evaluate_probe(table.drop(columns=gone))
         print(f"  without {left_out.strip('_')}: {without.accuracy.round(3).tolist()}")
-    before, after = result.accuracy[:2]
-    return {"before": before, "after": after, "chance": result.chance[0], "excess_ratio": result.excess_ratio[1]}
+    before, after, adc = result.accuracy
+    told = {"before": before, "after": after, "adc": adc, "chance": result.chance[0]}
+    return told | {"excess_ratio": result.excess_ratio[1]} | _probe_with_adc(table, result.chance[0])
+
+
+def _probe_with_adc(table: pd.DataFrame, chance: float) -> dict[str, float]:
+    """Accuracies when ADC is added on both sides: the plain one before, the fitted one after."""
+    before, after = (
+        float((name_vendors(table, feature_columns(table, when) + adc) == table.vendor).mean())
+        for when, adc in ((when, [f"adc_{when}_p{p}" for p in PERCENTILES]) for when in ("before", "after"))
+    )
+    ratio = (after - chance) / (before - chance)
+    print(f"  with ADC on both sides: before {before:.3f}, after {after:.3f}, excess left {ratio:.3f}")
+    return {"before_with_adc": before, "after_with_adc": after, "excess_ratio_with_adc": ratio}
 
 
 def adc_bias(exams: int) -> dict[str, float]:

@@ -17,7 +17,7 @@ KNOTS_MM = 200.0
 ITERATIONS = (20, 20)
 """Of N4, on the two levels."""
 
-BIAS_MM = 16.0
+BIAS_MM = 10.0
 """Voxel size at which the bias field is looked for."""
 
 MASK_MM = 5.3

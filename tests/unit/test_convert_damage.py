@@ -21,7 +21,7 @@ from liverstiff.dicom.reading import Damaged
 from liverstiff.dicom.values import open_image
 from liverstiff.elastography.maps import read_map
 from liverstiff.errors import ExamExcluded
-from liverstiff.harmonize import read_plausible
+from liverstiff.harmonize.faults import SequenceFault, read_plausible
 from liverstiff.images import UNREADABLE
 
 STIFFNESS = "MRE_stiffness"
@@ -137,8 +137,8 @@ def test_an_image_without_orientation_is_a_status(tmp_path):
     content = bytearray(nib.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4)).to_bytes())
     content[280:284] = bytes(4)  # the first axis of the affine has no length
     (tmp_path / "x.nii").write_bytes(content)
-    with pytest.raises(ExamExcluded) as error:
-        read_plausible(tmp_path / "x.nii", "T1w")
+    with pytest.raises(SequenceFault) as error:
+        read_plausible(tmp_path / "x.nii", 3, 0.01)
     assert error.value.reason == "unreadable_image"
 
 
@@ -210,8 +210,8 @@ def test_a_damaged_nifti_is_a_status_everywhere(tmp_path, kind):
         np.asarray(nib.load(path).dataobj)
     rows = pd.DataFrame([{"path": str(path), "member": "", "volume": 0, "b_value": np.nan}])
     assert refused(rewrite_nifti, rows, tmp_path / "out.nii.gz") == "unreadable_image"
-    with pytest.raises(ExamExcluded) as error:
-        read_plausible(path, "T1w")
+    with pytest.raises(SequenceFault) as error:
+        read_plausible(path, 3, 0.01)
     assert error.value.reason == "unreadable_image"
     with pytest.raises(ExamExcluded, match="file 1 cannot be read"):
         read_map({SourceFile(str(path)): [0]}, "map")

@@ -39,6 +39,19 @@ def test_a_difference_is_found_and_its_absence_too():
     assert right / 90 == pytest.approx(before.accuracy)
 
 
+def test_adc_has_a_row_of_its_own_and_changes_no_other():
+    """ADC that names the vendor is seen there, and neither before nor after."""
+    table = exams()
+    plain, _ = evaluate_probe(table)
+    steps = np.arange(90) % 3 + np.random.default_rng(3).normal(size=90) / 10
+    result, confusion = evaluate_probe(table.assign(adc_before_p50=steps, adc_after_p50=steps))
+    assert result.when.tolist() == ["before", "after", "adc"]
+    pd.testing.assert_frame_equal(result[:2], plain)
+    assert result.accuracy[2] > 0.9
+    assert pd.isna(result.excess_ratio[2])
+    assert confusion[confusion.when == "adc"].exams.sum() == 90
+
+
 def test_a_patient_is_never_on_both_sides():
     """Features that name the patient, and nothing else, do not help."""
     table = exams(before=0.0)

@@ -24,7 +24,9 @@ FEATURES = {
 }
 """Names of the features of each row: the same of the same images before and after.
 
-ADC has no scale to be put right and exists only afterwards: it would add to ``after`` alone. It has a row of its own.
+ADC is a physical quantity: harmonisation has no scale to put right in it and must not even out what is true of it. So
+it is no part of what is compared, and has a row of its own, as the network sees it too. ``adc_before_p..`` in
+``measures.csv``, from the lowest and highest b-value without weights or noise floor, is for ``bench/harmonize.py``.
 """
 
 LEAST_EXAMS = 20

@@ -62,4 +62,4 @@ def _in_words(ratio: float) -> str:
     if ratio <= 0:
         return "After harmonisation the vendor cannot be named better than by chance."
     share = Number(float(ratio), 0, 100).text
-    return f"Harmonisation leaves {share} % of what the images told about the vendor above chance."
+    return f"Harmonisation leaves {share} % of what T1w, T2w and diffusion told about the vendor above chance."
