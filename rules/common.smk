@@ -30,11 +30,8 @@ wildcard_constraints:
 def settings(*stages):
     """The configuration of one stage, or of several by name, as plain values."""
     values = CONFIG.model_dump(mode="json", by_alias=True)
-    return (
-        values[stages[0]]
-        if len(stages) == 1
-        else {stage: values[stage] for stage in stages}
-    )
+    several = {stage: values[stage] for stage in stages}
+    return values[stages[0]] if len(stages) == 1 else several
 
 
 def stage_code(stage):
@@ -80,6 +77,16 @@ def atlas_input(wildcards):
     return rules.simulate_atlases.output.folder if folder == SIMULATE else folder
 
 
+def segment_sources(wildcards):
+    """What the methods of segmentation stand on, by the name of the input."""
+    sources = {
+        "network": ("network", rules.segment_train.output.network),
+        "atlas": ("atlases", atlas_input(wildcards)),
+        "masks": ("masks", CONFIG.segment.masks),
+    }
+    return dict(sources[name] for name in CONFIG.segment.methods if name in sources)
+
+
 def shards(wildcards):
     """Names of all shards, known once the catalog is written."""
     with open(checkpoints.catalog.get().output.shards, newline="") as file:
@@ -109,9 +116,5 @@ def every_shard(*producers):
 
 def calibration_input(wildcards):
     """Out-of-fold predictions, from which the intervals of held-out exams follow."""
-    held_out = wildcards.partition != "cross-validation"
-    return (
-        expand(rules.predict.output.predictions, partition="cross-validation")
-        if held_out
-        else []
-    )
+    pooled = expand(rules.predict.output.predictions, partition="cross-validation")
+    return pooled if wildcards.partition != "cross-validation" else []

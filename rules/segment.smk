@@ -2,17 +2,6 @@
 # reads: register, labelled volumes    writes: results/segment/{shard}/, results/segment/network/    grain: shard
 
 
-def segment_sources(wildcards):
-    """What the methods of segmentation stand on, by the name of the input."""
-    sources = {
-        "network": {"network": rules.segment_train.output.network},
-        "atlas": {"atlases": atlas_input(wildcards)},
-        "masks": {"masks": CONFIG.segment.masks},
-    }
-    chosen = [sources.get(method, {}) for method in CONFIG.segment.methods]
-    return {name: path for source in chosen for name, path in source.items()}
-
-
 rule segment_train:
     input:
         atlases=atlas_input,
