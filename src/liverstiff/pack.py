@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -167,11 +166,7 @@ def resample(voxels: np.ndarray, affine: np.ndarray, box: np.ndarray, shape: tup
         return np.zeros(shape, np.float32)
     start = start - [axis.start for axis in seen]
     smooth = ndimage.gaussian_filter(part, sigma, mode="nearest", output=part)
-    parallel = np.allclose(matrix, np.diag(np.diag(matrix)), atol=1e-6)
-    along = np.diag(matrix) if parallel else matrix  # scipy is several times faster along the axes
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The behavior of affine_transform with a 1-D array")  # since scipy 0.18
-        return ndimage.affine_transform(smooth, along, start, tuple(shape), order=1, mode="constant")
+    return ndimage.affine_transform(smooth, matrix, start, tuple(shape), order=1, mode="constant")
 
 
 def _seen_part(

@@ -39,16 +39,16 @@ def test_a_difference_is_found_and_its_absence_too():
     assert right / 90 == pytest.approx(before.accuracy)
 
 
-def test_adc_has_a_row_of_its_own_and_changes_no_other():
-    """ADC that names the vendor is seen there, and neither before nor after."""
+def test_adc_has_rows_of_its_own_and_changes_no_other():
+    """ADC that names the vendor is seen alone and among all, and neither before nor after."""
     table = exams()
     plain, _ = evaluate_probe(table)
     steps = np.arange(90) % 3 + np.random.default_rng(3).normal(size=90) / 10
     result, confusion = evaluate_probe(table.assign(adc_before_p50=steps, adc_after_p50=steps))
-    assert result.when.tolist() == ["before", "after", "adc"]
+    assert result.when.tolist() == ["before", "after", "adc", "all"]
     pd.testing.assert_frame_equal(result[:2], plain)
-    assert result.accuracy[2] > 0.9
-    assert pd.isna(result.excess_ratio[2])
+    assert (result.accuracy[2:] > 0.9).all()
+    assert result.excess_ratio[2:].isna().all()
     assert confusion[confusion.when == "adc"].exams.sum() == 90
 
 
@@ -90,6 +90,7 @@ def test_which_columns_are_features():
     assert feature_columns(table, "before") == ["t1w_before_p10"]
     assert feature_columns(table, "after") == ["dwi_after_snr"]
     assert feature_columns(table, "adc") == ["adc_after_p50"]
+    assert feature_columns(table, "all") == ["adc_after_p50", "dwi_after_snr"]
 
 
 def test_features_by_hand():

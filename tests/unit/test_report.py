@@ -85,7 +85,7 @@ def test_what_is_left_of_the_vendor(tmp_path):
     page = write(tmp_path, evaluated(tmp_path))
     section = page[page.index('<section id="vendors"') : page.index('<section id="table1"')]
     assert "60 exams of 54 patients, 3 vendors" in section
-    assert "leaves 43 % of what the images told" in section
+    assert "leaves 43 % of what T1w, T2w and diffusion told" in section
     assert [text for _, text in Page(section).numbers] == ["90", "46", "44", "65", "46", "19"]
 
 

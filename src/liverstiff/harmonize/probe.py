@@ -21,12 +21,14 @@ FEATURES = {
     "before": r"(t1w|t2w|dwi)_before_(p\d+|snr)",
     "after": r"(t1w|t2w|dwi)_after_(p\d+|snr)",
     "adc": r"adc_after_p\d+",
+    "all": r"(t1w|t2w|dwi)_after_(p\d+|snr)|adc_after_p\d+",
 }
 """Names of the features of each row: the same of the same images before and after.
 
 ADC is a physical quantity: harmonisation has no scale to put right in it and must not even out what is true of it. So
-it is no part of what is compared, and has a row of its own, as the network sees it too. ``adc_before_p..`` in
-``measures.csv``, from the lowest and highest b-value without weights or noise floor, is for ``bench/harmonize.py``.
+it is no part of what ``before`` and ``after`` compare. The network sees it, though: what it tells alone, and together
+with the others, has rows of its own. ``adc_before_p..`` in ``measures.csv``, of the lowest and highest b-value without
+weights or noise floor, is for ``bench/harmonize.py``.
 """
 
 LEAST_EXAMS = 20
@@ -46,9 +48,10 @@ def probe_vendor(*, harmonized: Sequence[Path], exams: Path, probe: Path, confus
     Args:
         harmonized: shard folders of the stage ``harmonize``.
         exams: ``exams.csv`` of the catalog, with ``vendor``.
-        probe: CSV to write, a row for ``before``, ``after`` and ``adc``: ``when, exams, patients, vendors, accuracy,
-            chance, excess, excess_ratio, note``. ``chance`` is the share of the most frequent vendor, ``excess`` is
-            accuracy less chance, ``excess_ratio`` that of after over before; where they are empty, ``note`` says why.
+        probe: CSV to write, a row for each of :data:`FEATURES` (the last two only with diffusion): ``when, exams,
+            patients, vendors, accuracy, chance, excess, excess_ratio, note``. ``chance`` is the share of the most
+            frequent vendor, ``excess`` is accuracy less chance, ``excess_ratio`` that of after over before; where they
+            are empty, ``note`` says why.
         confusion: CSV to write: ``when, vendor, named, exams``.
     """
     table = _features(harmonized, read_table(exams))
@@ -77,8 +80,8 @@ def evaluate_probe(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows, confusions = [], []
     for when in FEATURES:
         features = feature_columns(table, when)
-        if not features and when == "adc":
-            continue
+        if when in ("adc", "all") and not feature_columns(table, "adc"):
+            continue  # no exam has diffusion
         row = {"when": when, "exams": len(table), "patients": table.patient.nunique()}
         row |= {"vendors": table.vendor.nunique(), "note": note}
         if not note:

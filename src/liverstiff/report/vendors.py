@@ -9,9 +9,10 @@ from liverstiff.report.study import Block, Cell, Head, Row, Section, Study, reco
 from liverstiff.report.wording import Number, exams_text
 
 WHEN = {
-    "before": "Images as they came from the scanner",
+    "before": "T1w, T2w and diffusion as they came from the scanner",
     "after": "The same images harmonised",
     "adc": "ADC, in physical units, left as it is",
+    "all": "The harmonised images and ADC together",
 }
 
 
