@@ -6,12 +6,12 @@ The recipe is what an ANTs user would write: N4 at its defaults on T1w, T2w and 
 resolution of T2w and of the lowest b-value onto T1w, SyN of each labelled volume onto T1w, majority vote. Ours are the
 functions of the workflow, through its files, with all b-values. A simulated exam of full size (T1w 256 x 256 x 40, T2w,
 DWI) gives time, true liver and true landmarks; real volumes (CHAOS T2-SPIR, each without its own label) give Dice where
-a reader drew the truth. One thread everywhere. The network is trained on the recipe's labelled volumes, or taken from
---network; its training, the imports and the reading of atlases happen once for many exams and are printed apart. A mask
-is measured whatever its predicted quality. --real-networks: the folder that bench/segment.py --networks left; its
-network that did not see the volume is then measured too. --memory: peaks at 512 x 512 x 80 too, in processes of their
-own. The last line is one JSON object, null where nothing was measured. --quick: one exam, three labelled volumes, few
-steps (its Dice is no figure to quote), no real volume unless --real says so.
+a reader drew the truth. One thread each; on simulated exams the two run side by side. Imports, the reading of atlases
+and the training of the network, on the recipe's labelled volumes (or --network), happen once for many exams and are
+printed apart. A mask is measured whatever its predicted quality. --real-networks: what bench/segment.py --networks
+left; its network that did not see a volume is measured too. --memory: peaks at 512 x 512 x 80 too. The last line is one
+JSON object, null where nothing was measured. --quick: one exam, three labelled volumes, few steps (its Dice is no figure
+to quote), no real volume unless --real says so.
 """
 
 from __future__ import annotations
@@ -165,13 +165,10 @@ def recipe_simulated(
     return seconds, warped, organs[0]
 
 
-def compare_simulated(number: int, work: Path, sources: Sources, settings: SegmentConfig) -> dict[str, float]:
+def compare_simulated(folder: Path, marks: Landmarks, ours: tuple, recipe: tuple) -> dict[str, float]:
     """One simulated exam by both: CPU seconds of each step, Dice, median and 95th percentile of landmark errors."""
-    folder = work / f"exam{number}"
-    exam, marks = simulated_at(SIZE, number, folder)
     liver = images.load(folder / "liver.nii.gz")[0] == 1
-    seconds, fits, mask = ours_simulated(exam, folder, sources, settings)
-    theirs, warped, voted = recipe_simulated(exam, folder, labelled_pairs(sources.atlases), marks.frame)
+    (seconds, fits, mask), (theirs, warped, voted) = ours, recipe
     row = {f"s ours {stage}": s for stage, s in seconds.items()} | {f"s recipe {step}": s for step, s in theirs.items()}
     row |= {"s ours all": sum(seconds.values()), "s recipe all": sum(theirs.values())}
     row |= {"dice ours": 0.0 if mask is None else dice(mask, liver), "dice recipe": dice(voted, liver)}
@@ -213,8 +210,8 @@ def compare_real(path: Path, volumes: int, methods: dict[str, Sources]) -> dict[
 def real_methods(path: Path, networks: Path | None) -> dict[str, Sources]:
     """Our methods for a real volume: its own label is left out, and the network is one that was trained without it."""
     methods = {"atlas": Sources(atlases=path.parent, without=path)}
-    network = networks / f"network{fold_of(path)}" if networks else None
-    return methods | ({"network": Sources(network=network)} if network and network.exists() else {})
+    networks = networks and networks / f"network{fold_of(path)}"
+    return methods | ({"network": Sources(network=networks)} if networks and networks.exists() else {})
 
 
 def fold_of(path: Path, folds: int = 5) -> int:
@@ -250,18 +247,16 @@ def trained(network: Path | None, atlases: Path, settings: SegmentConfig) -> Pat
     """The network given, or one trained on the labelled volumes."""
     from liverstiff.segment.training import train_network
 
-    if network:
-        return network
-    folder = atlases.with_name("network")
-    _, seconds = timed(lambda: train_network(atlases=atlases, network=folder, settings=settings))
-    print(f"network: {settings.network.steps} steps of training in {seconds:.0f} CPU s, once for all exams", flush=True)
+    folder = network or atlases.with_name("network")
+    if not network:
+        _, seconds = timed(lambda: train_network(atlases=atlases, network=folder, settings=settings))
+        print(f"network: {settings.network.steps} steps in {seconds:.0f} CPU s, once for all exams", flush=True)
     return folder
 
 
 def precision() -> str:
     """Of the training: what is fast on this processor."""
-    info = Path("/proc/cpuinfo")
-    return "bfloat16" if info.exists() and "amx_bf16" in info.read_text() else "float32"
+    return "bfloat16" if "amx_bf16" in Path("/proc/cpuinfo").read_text() else "float32"
 
 
 def options() -> argparse.Namespace:
@@ -291,12 +286,20 @@ def main() -> None:
         work = Path(folder)
         with mock.patch.multiple(scan, **grids(SIZE)):
             simulate_atlases(config=SimulateConfig(atlases=asked.volumes, seed=9), folder=work / "atlases")
-        sources = Sources(work / "atlases", trained(asked.network, work / "atlases", settings))
-        rows = pd.DataFrame([compare_simulated(2000 + k, work, sources, settings) for k in range(asked.exams)])
-        memory = {SIZE: peaks(Exam("e2000", "p2000", "bench"), work / "exam2000", sources, settings)}
-        for size in set(SIZES) - {SIZE} if asked.memory else ():
-            in_child(simulated_at, size, 2000, work / size)
-            memory[size] = peaks(Exam("e2000", "p2000", "bench"), work / size, sources, settings)
+        exams = [(*simulated_at(SIZE, 2000 + k, work / f"exam{k}"), work / f"exam{k}") for k in range(asked.exams)]
+        pairs = labelled_pairs(work / "atlases")
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # the recipe takes one core, all of ours the other
+            recipes = [pool.submit(recipe_simulated, exam, place, pairs, marks.frame) for exam, marks, place in exams]
+            sources = Sources(work / "atlases", trained(asked.network, work / "atlases", settings))
+            ours = [ours_simulated(exam, place, sources, settings) for exam, _, place in exams]
+            memory = {SIZE: peaks(exams[0][0], exams[0][2], sources, settings)}
+            for size in set(SIZES) - {SIZE} if asked.memory else ():
+                in_child(simulated_at, size, 2000, work / size)
+                memory[size] = peaks(exams[0][0], work / size, sources, settings)
+            rows = pd.DataFrame(
+                compare_simulated(place, marks, own, recipe.result())
+                for (_, marks, place), own, recipe in zip(exams, ours, recipes, strict=True)
+            )
     report(rows, compare_all_real(asked), memory, asked)
 
 
@@ -305,8 +308,7 @@ def compare_all_real(asked: argparse.Namespace) -> pd.DataFrame:
     paths = sorted(asked.data.glob("image_*.nii.gz"))[: asked.real]
     read = (read_atlas(*pair, *CHAOS_LABELS.values()) for pair in labelled_pairs(asked.data)) if paths else ()
     print(f"labelled real volumes: read in {timed(list, read)[1]:.1f} CPU s, once a shard", flush=True)
-    rows = [compare_real(path, asked.real_volumes, real_methods(path, asked.real_networks)) for path in paths]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(compare_real(p, asked.real_volumes, real_methods(p, asked.real_networks)) for p in paths)
 
 
 def report(rows: pd.DataFrame, drawn: pd.DataFrame, memory: dict, asked: argparse.Namespace) -> None:

@@ -5,9 +5,9 @@ Run: .venv/bin/python bench/register.py [--quick] [--exams N] [--first SEED] [--
 Simulated exams of five vendors at two field strengths: T2w and DWI shifted by up to 20 mm along the body, DWI distorted
 as the simulator distorts it, everything through harmonize_exam and register_exam; half as many of patients who moved by
 1 mm at most ("still"): there the header's geometry is right for T2w. Real livers: CHAOS T2-SPIR volumes, moved by a
-known shift, rotation and smooth distortion, their contrast remapped (T2w) or inverted (DWI). The error of a
-landmark is the distance of where the motion takes it from where it truly went. An exam is worse than the header when
-its mean error exceeds the header's by more than 0.1 mm. ITK, BLAS: one thread. The last line is one JSON object.
+known shift, rotation and smooth distortion, their contrast remapped (T2w) or inverted (DWI). The error of a landmark is
+the distance of where the motion takes it from where it truly went. An exam is worse than the header when its mean error
+exceeds the header's by more than 0.1 mm. ITK, BLAS: one thread. The last line is one JSON object.
 """
 
 from __future__ import annotations
