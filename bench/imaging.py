@@ -10,8 +10,8 @@ a reader drew the truth. One thread each; on simulated exams the two run side by
 and the training of the network, on the recipe's labelled volumes (or --network), happen once for many exams and are
 printed apart. A mask is measured whatever its predicted quality. --real-networks: what bench/segment.py --networks
 left; its network that did not see a volume is measured too. --memory: peaks at 512 x 512 x 80 too. The last line is one
-JSON object, null where nothing was measured. --quick: one exam, three labelled volumes, few steps (its Dice is no figure
-to quote), no real volume unless --real says so.
+JSON object, null where nothing was measured. --quick: one exam, three labelled volumes, few steps (its Dice is not
+a figure to quote), no real volume unless --real says so.
 """
 
 from __future__ import annotations
