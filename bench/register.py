@@ -254,7 +254,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="10 simulated exams, 4 real ones, one size")
     parser.add_argument("--exams", type=int, default=None, help="simulated exams (40)")
     parser.add_argument(
-        "--first", type=int, default=2000, help="seed of the first; none from 2000 on served for tuning"
+        "--first", type=int, default=3000, help="seed of the first; none from 3000 on served for tuning"
     )
     parser.add_argument("--data", type=Path, default=CHAOS, help="folder of the CHAOS T2-SPIR volumes")
     asked = parser.parse_args()

@@ -38,7 +38,7 @@ def test_quality_is_low_for_what_no_atlas_resembles(atlases):
     image, _ = person(11)
     noise = np.random.default_rng(1).random(SHAPE).astype(np.float32)
     sure, unsure = (by_atlas(Case(x.astype(np.float32), AFFINE), Sources(atlases), SETTINGS) for x in (image, noise))
-    assert unsure.quality < sure.quality - 0.1
+    assert unsure.quality < sure.quality - 0.05
 
 
 def test_an_image_is_not_its_own_atlas(atlases, tmp_path):

@@ -39,7 +39,7 @@ MAX_BEND_MM = 25.0
 MIN_VOLUME = 0.4
 """To which a bent motion may shrink tissue, and the inverse of how far it may swell it."""
 
-MIN_GAIN = {"translation": 0.003, "rigid": 0.01, "affine": 0.02, "deformable": 0.02}
+MIN_GAIN = {"translation": 0.007, "rigid": 0.01, "affine": 0.02, "deformable": 0.02}
 """Relative gain of the metric that each kind of motion owes over the best before it; the freer, the more."""
 
 
