@@ -26,5 +26,6 @@ rule evaluate:
         mem_mb=4000,
     params:
         settings=settings("evaluate"),
+        target=settings("target"),
     script:
         "../workflow_scripts/evaluate.py"

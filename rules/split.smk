@@ -19,6 +19,7 @@ rule split:
         mem_mb=2000,
     params:
         settings=settings("split"),
+        target=settings("target"),
         ledger=LEDGER,
     script:
         "../workflow_scripts/split.py"

@@ -25,6 +25,7 @@ rule train:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
     params:
         settings=settings("train"),
+        target=settings("target"),
         checkpoint="results/train/.fold-{fold}.checkpoint",
     script:
         "../workflow_scripts/train.py"

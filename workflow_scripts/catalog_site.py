@@ -12,5 +12,6 @@ with stage_log(snakemake.log[0]):
         key=Path(snakemake.params.key),
         cache=Path(snakemake.params.cache),
         nifti=snakemake.params.nifti,
+        mre_series=snakemake.params.mre_series,
         workers=snakemake.threads,
     )

@@ -3,7 +3,7 @@ from pathlib import Path
 from liverstiff.adapter import paths, stage_log
 
 with stage_log(snakemake.log[0]):
-    from liverstiff.config import EvaluateConfig
+    from liverstiff.config import EvaluateConfig, TargetConfig
     from liverstiff.evaluate import evaluate_study
 
     evaluate_study(
@@ -11,4 +11,5 @@ with stage_log(snakemake.log[0]):
         **paths(snakemake.input, "predictions"),
         **paths(snakemake.output),
         settings=EvaluateConfig(**snakemake.params.settings),
+        target=TargetConfig(**snakemake.params.target),
     )

@@ -3,7 +3,7 @@ from pathlib import Path
 from liverstiff.adapter import paths, stage_log
 
 with stage_log(snakemake.log[0]):
-    from liverstiff.config import SplitConfig
+    from liverstiff.config import SplitConfig, TargetConfig
     from liverstiff.split import split_cohort
 
     split_cohort(
@@ -11,4 +11,5 @@ with stage_log(snakemake.log[0]):
         **paths(snakemake.output),
         ledger=Path(snakemake.params.ledger),
         settings=SplitConfig(**snakemake.params.settings),
+        target=TargetConfig(**snakemake.params.target),
     )

@@ -3,7 +3,7 @@ from pathlib import Path
 from liverstiff.adapter import paths, stage_log
 
 with stage_log(snakemake.log[0]):
-    from liverstiff.config import TrainConfig
+    from liverstiff.config import TrainConfig, TargetConfig
     from liverstiff.train import train_fold
 
     train_fold(
@@ -12,4 +12,5 @@ with stage_log(snakemake.log[0]):
         **paths(snakemake.output),
         checkpoint=Path(snakemake.params.checkpoint),
         settings=TrainConfig(**snakemake.params.settings),
+        target=TargetConfig(**snakemake.params.target),
     )

@@ -1,4 +1,4 @@
-"""Stage ``predict``: stiffness of exams no model was trained on, with conformal intervals.
+"""Stage ``predict``: the target of exams no model was trained on, with conformal intervals.
 
 An exam of the cross-validation is estimated by the model of its own fold, an exam of the temporal or external test by
 the mean of all folds' models.
@@ -22,15 +22,17 @@ from liverstiff.model import (
     channels_present,
     choose_device,
     find_exams,
+    from_scale,
     load_model,
     raw_values,
     read_batch,
     split_sha256,
+    to_scale,
     training_exams,
 )
 from liverstiff.records import CHANNELS, PARTITIONS, SEQUENCES, read_table
 
-COLUMNS = ("exam", "fold", "kpa", "low", "high", "sequences", "flags", "spread")
+COLUMNS = ("exam", "fold", "estimate", "low", "high", "sequences", "flags", "spread")
 
 BATCH = 16
 """Exams in memory at a time."""
@@ -60,7 +62,7 @@ def predict_partition(
     settings: PredictConfig,
     threads: int = 1,
 ) -> None:
-    """Write ``exam, fold, kpa, low, high, sequences, flags, spread`` of a partition, a row per exam, by exam.
+    """Write ``exam, fold, estimate, low, high, sequences, flags, spread`` of a partition, a row per exam, by exam.
 
     Args:
         packs: shard folders of the stage pack.
@@ -69,7 +71,7 @@ def predict_partition(
         models: folders of the folds' models, fold 0 first.
         partition: ``cross-validation``, ``temporal`` or ``external``.
         calibration: predictions of the cross-validation; needed for, and only for, the other two.
-        predictions: CSV to write. ``low`` and ``high`` bound an interval that holds the measured stiffness of a share
+        predictions: CSV to write. ``low`` and ``high`` bound an interval that holds the measured target of a share
             ``settings.interval`` of like exams; both are empty where too few residuals exist to give one.
         settings: config section ``predict``.
         threads: CPU threads.
@@ -90,12 +92,15 @@ def predict_partition(
     source = Source(packs, read_table(cohort).set_index("exam"))
     folds = [load_model(folder) for folder in models]
     check_models(folds, split)
+    transform = folds[0][1].fitted.transform
     if partition == "cross-validation":
         table = out_of_fold(rows, source, folds, device)
-        table = cross_intervals(table, source.cohort["stiffness_kpa"], settings.interval)
+        table = cross_intervals(table, source.cohort["reference"], settings.interval, transform)
     else:
         table = ensemble(rows, source, folds, device)
-        table = held_out_intervals(table, _calibration(calibration, partition), source.cohort, settings.interval)
+        scores = scores_of(_calibration(calibration, partition), source.cohort["reference"], transform)
+        quantile = conformal_quantile(scores, settings.interval)
+        table = with_intervals(table, np.full(len(table), quantile), transform)
     table[list(COLUMNS)].to_csv(predictions, index=False, float_format="%.6g")
 
 
@@ -119,24 +124,24 @@ def out_of_fold(rows: pd.DataFrame, source: Source, folds: list[Fold], device: t
     for fold in sorted(fold_of.unique()):
         exams = rows.loc[fold_of == fold, "exam"].tolist()
         network, described = folds[fold]
-        kpa, spread = estimate(network.to(device), described, exams, source)
-        parts.append(describe(exams, kpa, spread, source, [described]).assign(fold=str(fold)))
+        values, spread = estimate(network.to(device), described, exams, source)
+        parts.append(describe(exams, values, spread, source, [described]).assign(fold=str(fold)))
     return pd.concat(parts).sort_values("exam", ignore_index=True)
 
 
 def ensemble(rows: pd.DataFrame, source: Source, folds: list[Fold], device: torch.device) -> pd.DataFrame:
-    """Estimates of held-out exams: the mean over the folds' models, of stiffness and of spread."""
+    """Estimates of held-out exams: the mean over the folds' models, of target and of spread."""
     exams = rows["exam"].tolist()
     estimates = [estimate(network.to(device), described, exams, source) for network, described in folds]
-    kpa, spread = np.mean(estimates, axis=0)
-    return describe(exams, kpa, spread, source, [described for _, described in folds]).assign(fold="ensemble")
+    values, spread = np.mean(estimates, axis=0)
+    return describe(exams, values, spread, source, [described for _, described in folds]).assign(fold="ensemble")
 
 
 @torch.no_grad()
 def estimate(
     network: StiffnessNet, described: Description, exams: list[str], source: Source
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean stiffness (kPa) and predicted SD of log stiffness of exams, (n,) each."""
+    """Mean of the target and its predicted SD on its scale of exams, (n,) each."""
     device = next(network.parameters()).device
     fitted = described.fitted
     found = find_exams(source.packs, exams)
@@ -147,20 +152,21 @@ def estimate(
         batch = read_batch(found.iloc[some], values[some], fitted).to(device)
         parts.append(torch.stack(network(batch.of(torch.arange(len(batch.images), device=device)))))
     mean, spread = torch.cat(parts, dim=1).cpu().numpy().astype(np.float64)
-    return described.smearing * np.exp(fitted.log_mean + fitted.log_sd * mean), fitted.log_sd * spread
+    middle = from_scale(fitted.target_mean + fitted.target_sd * mean, fitted.transform)
+    return described.smearing * middle, fitted.target_sd * spread
 
 
 def describe(
-    exams: list[str], kpa: np.ndarray, spread: np.ndarray, source: Source, by: list[Description]
+    exams: list[str], values: np.ndarray, spread: np.ndarray, source: Source, by: list[Description]
 ) -> pd.DataFrame:
     """Estimates with the sequences they rest on and what the reader should know about them."""
     trained = np.any([described.fitted.trained for described in by], axis=0)
     present = channels_present(find_exams(source.packs, exams)) & trained
-    lowest = min(described.fitted.range_kpa[0] for described in by)
-    highest = max(described.fitted.range_kpa[1] for described in by)
-    flags = [flags_of(row, lowest <= value <= highest) for row, value in zip(present, kpa, strict=True)]
+    lowest = min(described.fitted.target_range[0] for described in by)
+    highest = max(described.fitted.target_range[1] for described in by)
+    flags = [flags_of(row, lowest <= value <= highest) for row, value in zip(present, values, strict=True)]
     sequences = [sequences_of(row) for row in present]
-    return pd.DataFrame({"exam": exams, "kpa": kpa, "spread": spread, "sequences": sequences, "flags": flags})
+    return pd.DataFrame({"exam": exams, "estimate": values, "spread": spread, "sequences": sequences, "flags": flags})
 
 
 def sequences_of(present: np.ndarray) -> str:
@@ -170,7 +176,7 @@ def sequences_of(present: np.ndarray) -> str:
 
 
 def flags_of(present: np.ndarray, in_range: bool) -> str:
-    """``missing_<channel>`` and ``out_of_range`` (of the stiffness seen in training), joined by semicolons."""
+    """``missing_<channel>`` and ``out_of_range`` (of the targets seen in training), joined by semicolons."""
     missing = [f"missing_{name}" for name, flag in zip(CHANNELS, present, strict=True) if not flag]
     return ";".join(missing + ([] if in_range else ["out_of_range"]))
 
@@ -185,37 +191,32 @@ def conformal_quantile(scores: np.ndarray, coverage: float) -> float:
     return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else math.inf
 
 
-def scores_of(table: pd.DataFrame, stiffness: pd.Series) -> np.ndarray:
-    """How many predicted spreads the measured log stiffness lies from the estimated, (n,)."""
-    measured = stiffness.loc[table["exam"]].to_numpy(dtype=float)
-    return np.abs(np.log(measured) - np.log(table["kpa"].to_numpy())) / table["spread"].to_numpy()
+def scores_of(table: pd.DataFrame, reference: pd.Series, transform: str) -> np.ndarray:
+    """How many predicted spreads the measured target lies from the estimated on its scale, (n,)."""
+    measured = reference.loc[table["exam"]].to_numpy(dtype=float)
+    apart = to_scale(measured, transform) - to_scale(table["estimate"].to_numpy(), transform)
+    return np.asarray(np.abs(apart) / table["spread"].to_numpy())
 
 
-def cross_intervals(table: pd.DataFrame, stiffness: pd.Series, coverage: float) -> pd.DataFrame:
+def cross_intervals(table: pd.DataFrame, reference: pd.Series, coverage: float, transform: str) -> pd.DataFrame:
     """Intervals of out-of-fold estimates; an exam's follows from the residuals of the other folds."""
-    scores = scores_of(table, stiffness)
+    scores = scores_of(table, reference, transform)
     quantile = np.empty(len(table))
     for fold in table["fold"].unique():
         own = (table["fold"] == fold).to_numpy()
         quantile[own] = conformal_quantile(scores[~own], coverage)
-    return with_intervals(table, quantile)
+    return with_intervals(table, quantile, transform)
 
 
-def held_out_intervals(
-    table: pd.DataFrame, calibration: pd.DataFrame, cohort: pd.DataFrame, coverage: float
-) -> pd.DataFrame:
-    """Intervals of held-out estimates from the residuals of the whole cross-validation."""
-    quantile = conformal_quantile(scores_of(calibration, cohort["stiffness_kpa"]), coverage)
-    return with_intervals(table, np.full(len(table), quantile))
-
-
-def with_intervals(table: pd.DataFrame, quantile: np.ndarray) -> pd.DataFrame:
-    """``low`` and ``high`` in kPa at ``quantile`` spreads on the log scale; empty and flagged where it is infinite."""
+def with_intervals(table: pd.DataFrame, quantile: np.ndarray, transform: str) -> pd.DataFrame:
+    """``low`` and ``high`` at ``quantile`` spreads on the scale of the target; empty and flagged where infinite."""
     finite = np.isfinite(quantile)
-    factor = np.exp(np.where(finite, quantile, np.nan) * table["spread"].to_numpy())
+    middle = to_scale(table["estimate"].to_numpy(), transform)
+    half = np.where(finite, quantile, np.nan) * table["spread"].to_numpy()
     unavailable = np.where(finite, "", "interval_unavailable")
     flags = [";".join(filter(None, pair)) for pair in zip(table["flags"], unavailable, strict=True)]
-    return table.assign(low=table["kpa"] / factor, high=table["kpa"] * factor, flags=flags)
+    low, high = (from_scale(end, transform) for end in (middle - half, middle + half))
+    return table.assign(low=low, high=high, flags=flags)
 
 
 def _calibration(path: Path | None, partition: str) -> pd.DataFrame:

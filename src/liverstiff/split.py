@@ -2,7 +2,7 @@
 
 The folds come from a ledger that is kept outside the results: a patient that once got a fold keeps it, so adding
 exams never moves an earlier patient. A new patient goes to the fold with the fewest exams of its stratum (site and
-band of stiffness).
+band of the target).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from liverstiff.config import SplitConfig
-from liverstiff.errors import ConfigError, DataError
+from liverstiff.config import SplitConfig, TargetConfig
+from liverstiff.errors import DataError
 from liverstiff.records import PARTITIONS, Reason, read_table
 
 DEVELOPMENT, TEMPORAL, EXTERNAL = PARTITIONS
@@ -24,22 +24,20 @@ COLUMNS = ["exam", "patient", "partition", "fold", "reason"]
 LEDGER = ["patient", "fold", "stratum"]
 
 
-def split_cohort(*, cohort: Path, ledger: Path, splits: Path, settings: SplitConfig) -> None:
+def split_cohort(*, cohort: Path, ledger: Path, splits: Path, settings: SplitConfig, target: TargetConfig) -> None:
     """Give every exam of the cohort its partition and, in cross-validation, its fold.
 
     Args:
-        cohort: table with ``exam, patient, site, role, day, stiffness_kpa``.
+        cohort: table with ``exam, patient, site, role, day, reference``.
         ledger: private table ``patient, fold, stratum``; read, extended by the new development patients, never
             shortened.
         splits: output: ``exam, patient, partition, fold, reason``, in the order of the cohort.
         settings: section ``split`` of the configuration.
+        target: section ``target``.
 
     Raises:
-        ConfigError: bands that do not ascend.
         DataError: fewer development patients than folds; a ledger of another number of folds; a patient on both sides.
     """
-    if list(settings.bands_kpa) != sorted(set(settings.bands_kpa)):
-        raise ConfigError(f"split.bands_kpa: got {settings.bands_kpa}; expected edges in ascending order; sort them")
     table = read_table(cohort)
     table = table.assign(partition=partitions(table))
     development = table[table.partition == DEVELOPMENT]
@@ -49,7 +47,7 @@ def split_cohort(*, cohort: Path, ledger: Path, splits: Path, settings: SplitCon
             f"{development.patient.nunique()} development patients for {settings.folds} folds; "
             "see exclusions.csv of the stage cohort, lower split.folds, or move data.temporal_cut"
         )
-    rows = assign_folds(_patients(development, settings.bands_kpa), old, settings.folds)
+    rows = assign_folds(_patients(development, target.bands), old, settings.folds)
     if len(rows) > len(old):
         _write_ledger(rows, ledger)
     fold = table.patient.map(rows.set_index("patient").fold).where(table.partition == DEVELOPMENT)
@@ -82,21 +80,21 @@ def partitions(table: pd.DataFrame) -> pd.Series:
     return pd.Series(np.select(choices, [EXTERNAL, "excluded", TEMPORAL], DEVELOPMENT), index=table.index)
 
 
-def stratum(site: str, stiffness_kpa: float, bands_kpa: tuple[float, ...]) -> str:
+def stratum(site: str, reference: float, bands: tuple[float, ...]) -> str:
     """Site and band of stiffness, e.g. ``alba 2.5-3``; a band starts at its lower edge."""
-    edges = ["0", *(f"{edge:g}" for edge in bands_kpa), "inf"]
-    band = int(np.searchsorted(bands_kpa, stiffness_kpa, side="right"))
+    edges = ["0", *(f"{edge:g}" for edge in bands), "inf"]
+    band = int(np.searchsorted(bands, reference, side="right"))
     return f"{site} {edges[band]}-{edges[band + 1]}"
 
 
-def _patients(development: pd.DataFrame, bands_kpa: tuple[float, ...]) -> pd.DataFrame:
+def _patients(development: pd.DataFrame, bands: tuple[float, ...]) -> pd.DataFrame:
     """Development patients in the order of their pseudonyms: number of exams, stratum of the first exam."""
     ordered = development.sort_values(["patient", "day", "exam"])
     patients = ordered.groupby("patient", as_index=False).agg(
-        exams=("exam", "size"), site=("site", "first"), stiffness_kpa=("stiffness_kpa", "first")
+        exams=("exam", "size"), site=("site", "first"), reference=("reference", "first")
     )
-    values = zip(patients.site, patients.stiffness_kpa, strict=True)
-    return patients.assign(stratum=[stratum(site, kpa, bands_kpa) for site, kpa in values])
+    values = zip(patients.site, patients.reference, strict=True)
+    return patients.assign(stratum=[stratum(site, reference, bands) for site, reference in values])
 
 
 def assign_folds(patients: pd.DataFrame, ledger: pd.DataFrame, folds: int) -> pd.DataFrame:

@@ -64,7 +64,7 @@ def make_study(folder: Path, exams: int = 60, folds: int = 2, seed: int = 0) -> 
             "age": 50 + 10 * rng.standard_normal(exams),
             "sex": np.where(rng.random(exams) < 0.5, "male", "female"),
             "ast": np.exp(3.3 + 0.2 * cause + 0.2 * rng.standard_normal(exams)),
-            "stiffness_kpa": stiffness,
+            "reference": stiffness,
         }
     )
     table.loc[::7, "ast"] = np.nan
@@ -81,7 +81,7 @@ def make_study(folder: Path, exams: int = 60, folds: int = 2, seed: int = 0) -> 
 
 def write_tables(study: Study) -> None:
     """The cohort and the split."""
-    columns = ["exam", "patient", "shard", "age", "sex", "ast", "stiffness_kpa"]
+    columns = ["exam", "patient", "shard", "age", "sex", "ast", "reference"]
     study.exams[columns].to_csv(study.folder / "cohort.csv", index=False)
     study.exams[["exam", "patient", "partition", "fold", "reason"]].to_csv(study.folder / "splits.csv", index=False)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from liverstiff.config import EvaluateConfig
+from liverstiff.config import EvaluateConfig, TargetConfig
 from liverstiff.evaluate import evaluate_study
 
 OUTPUTS = ("flow", "analysed", "metrics", "residuals", "table1")
@@ -38,9 +38,9 @@ def write_inputs(folder: Path, sizes: dict[str, int] | None = None, noise: float
     predictions = {}
     for name in sizes:
         rows = cohort[cohort.partition == name]
-        kpa = 0.8 + 0.75 * rows.stiffness_kpa + rng.normal(0, noise, len(rows))
-        table = pd.DataFrame({"exam": rows.exam, "fold": np.arange(len(rows)) % 5, "kpa": kpa})
-        table = table.assign(low=kpa - 1.2, high=kpa + 1.4, sequences="T1w+T2w+DWI", flags="")
+        estimate = 0.8 + 0.75 * rows.reference + rng.normal(0, noise, len(rows))
+        table = pd.DataFrame({"exam": rows.exam, "fold": np.arange(len(rows)) % 5, "estimate": estimate})
+        table = table.assign(low=estimate - 1.2, high=estimate + 1.4, sequences="T1w+T2w+DWI", flags="")
         predictions[name] = folder / f"{name}.csv"
         table.to_csv(predictions[name], index=False)
     tables = {"cohort": cohort.drop(columns="partition"), "exclusions": gone, "splits": splits, "exams": exams}
@@ -48,7 +48,13 @@ def write_inputs(folder: Path, sizes: dict[str, int] | None = None, noise: float
     for name, table in tables.items():
         table.to_csv(paths[name], index=False)
     outputs = {name: folder / "out" / f"{name}.csv" for name in OUTPUTS}
-    return {"predictions": predictions, **paths, **outputs, "settings": EvaluateConfig(resamples=200)}
+    return {
+        "predictions": predictions,
+        **paths,
+        **outputs,
+        "settings": EvaluateConfig(resamples=200),
+        "target": TargetConfig(),
+    }
 
 
 def _exams(rng: np.random.Generator, partition: str, size: int) -> pd.DataFrame:
@@ -66,7 +72,7 @@ def _exams(rng: np.random.Generator, partition: str, size: int) -> pd.DataFrame:
             "t1w": True,
             "t2w": rng.random(size) > 0.1,
             "dwi": rng.random(size) > 0.05,
-            "stiffness_kpa": 1.9 + rng.gamma(1.3, 1.1, size),
+            "reference": 1.9 + rng.gamma(1.3, 1.1, size),
             "age": age,
             "sex": np.where(rng.random(size) < 0.45, "female", "male"),
             "bmi": rng.normal(28, 5, size),

@@ -263,7 +263,7 @@ def test_cohort_rows(study):
     one = cohort.loc["e1"]
     assert (one.age, one.sex, one.diabetes, one.platelets, one.pdff) == (50, "female", 1, 200, 5)
     assert (one.fib4, one.apri, one.steatosis) == (2.0, 0.5, 1)
-    assert (one.day, one.stiffness_kpa, one.role, one.t2w, one.dwi) == (-214, 2.1, "development", True, True)
+    assert (one.day, one.reference, one.role, one.t2w, one.dwi) == (-214, 2.1, "development", True, True)
     two = cohort.loc["e2"]
     assert (two.day, two.apri, two.dwi) == (31, 0.5, False)
     assert np.isnan([two.fib4, two.steatosis, two.diabetes]).all()  # a child; no PDFF; no diabetes on file

@@ -10,7 +10,7 @@ import pytest
 from made_study import evaluated, write_inputs
 from sklearn.metrics import roc_auc_score
 
-from liverstiff.config import EvaluateConfig
+from liverstiff.config import EvaluateConfig, TargetConfig
 from liverstiff.errors import DataError
 from liverstiff.evaluate import evaluate_study
 from liverstiff.evaluate.accounting import check_balance, flow_of
@@ -130,7 +130,7 @@ def test_weighted_ranks_are_those_of_repeated_values():
 
 def test_weighted_auroc_is_that_of_scikit_learn():
     exams = sample()
-    ours = rank_metrics(exams, np.ones((1, exams.exams)), (3.0,))["auroc_3_kpa"][0]
+    ours = rank_metrics(exams, np.ones((1, exams.exams)), (3.0,))["auroc_3"][0]
     assert ours == pytest.approx(roc_auc_score(exams.reference >= 3.0, exams.estimate), abs=1e-12)
 
 
@@ -163,7 +163,7 @@ def test_repeat_exams_widen_the_interval():
     as_exams = Sample(twice.estimate, twice.reference, twice.low, twice.high, np.arange(80))
 
     def width(exams):
-        interval = intervals_of(exams, (), 400, np.random.default_rng(2))["mae_kpa"]
+        interval = intervals_of(exams, (), 400, np.random.default_rng(2))["mae"]
         return interval.high - interval.low
 
     assert width(twice) > 1.2 * width(as_exams)
@@ -199,15 +199,15 @@ def test_one_class_has_no_auroc():
         auroc(X, Y, 1.0)
 
 
-def rows_of(exams: int, kpa: float | None = None) -> pd.DataFrame:
-    """Rows of ``analysed.csv`` of one partition; ``kpa`` makes the estimate constant."""
+def rows_of(exams: int, estimate: float | None = None) -> pd.DataFrame:
+    """Rows of ``analysed.csv`` of one partition; ``estimate`` makes the estimate constant."""
     y = np.linspace(2, 6, exams)
     return pd.DataFrame(
         {
             "patient": [f"p{row}" for row in range(exams)],
             "partition": "temporal",
-            "stiffness_kpa": y,
-            "kpa": y + np.resize([0.3, -0.2, 0.1], exams) if kpa is None else kpa,
+            "reference": y,
+            "estimate": y + np.resize([0.3, -0.2, 0.1], exams) if estimate is None else estimate,
             "low": np.nan,
             "high": np.nan,
             **{"site": "alba", "vendor": "GE", "steatosis": np.resize(["yes", "no", ""], exams)},
@@ -220,14 +220,14 @@ def rows_of(exams: int, kpa: float | None = None) -> pd.DataFrame:
     [
         (rows_of(0), "pearson_r", None, "no exam analysed"),
         (rows_of(2), "pearson_r", None, "needs 3 exams, has 2"),
-        (rows_of(2), "mae_kpa", 0.25, "no interval: needs 10 patients"),
-        (rows_of(20, kpa=3.0), "pearson_r", None, "the estimate is constant"),
-        (rows_of(20, kpa=3.0), "auroc_4_kpa", 0.5, "no interval: every resample gives the same value"),
+        (rows_of(2), "mae", 0.25, "no interval: needs 10 patients"),
+        (rows_of(20, estimate=3.0), "pearson_r", None, "the estimate is constant"),
+        (rows_of(20, estimate=3.0), "auroc_4", 0.5, "no interval: every resample gives the same value"),
         (rows_of(20), "interval_coverage", None, "no exam has an interval"),
     ],
 )
 def test_small_and_constant_groups_have_notes(rows, metric, value, note):
-    table = metrics_of(rows, ["temporal"], EvaluateConfig(resamples=100))
+    table = metrics_of(rows, ["temporal"], EvaluateConfig(resamples=100), TargetConfig())
     row = table[(table.group == "all") & (table.metric == metric)].iloc[0]
     assert pd.isna(row.value) if value is None else row.value == pytest.approx(value), row
     assert row.note == note
@@ -266,7 +266,7 @@ def test_yes_or_no_refuses_anything_else():
 
 def test_table1_by_hand():
     cohort = pd.DataFrame({"exam": list("abcd"), "patient": list("ppqr"), "age": [40, 50, 60, np.nan]})
-    cohort = cohort.assign(stiffness_kpa=[2.0, 3.0, 4.0, 9.0], sex=["male", "female", "male", "male"])
+    cohort = cohort.assign(reference=[2.0, 3.0, 4.0, 9.0], sex=["male", "female", "male", "male"])
     analysed = pd.DataFrame({"exam": list("abcd"), "partition": ["temporal"] * 3 + ["external"]})
     table = (
         table1_of(analysed, cohort, ["temporal", "external"]).set_index(["partition", "variable", "level"]).sort_index()
@@ -336,7 +336,7 @@ def test_the_stage_writes_every_table_twice_the_same(tmp_path: Path):
     r = metrics[(metrics.group == "all") & (metrics.metric == "pearson_r")].set_index("partition")
     analysed = pd.read_csv(first["analysed"])
     for partition, rows in analysed.groupby("partition"):
-        assert r.loc[partition, "value"] == pytest.approx(np.corrcoef(rows.kpa, rows.stiffness_kpa)[0, 1], abs=1e-12)
+        assert r.loc[partition, "value"] == pytest.approx(np.corrcoef(rows.estimate, rows.reference)[0, 1], abs=1e-12)
         assert r.loc[partition, "low"] < r.loc[partition, "value"] < r.loc[partition, "high"]
     assert "nan" not in first["metrics"].read_text().lower().replace("resonance", "")
     flow = pd.read_csv(first["flow"])

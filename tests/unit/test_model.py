@@ -30,7 +30,7 @@ from liverstiff.model import (
 from liverstiff.model.inputs import LIMIT, condition
 
 CONFIG = ModelConfig((8, 8, 4), (4, 4, 2), ("age", "sex"), width=8, depth=2, heads=2)
-FITTED = Fitted((50.0, 0.5), (10.0, 0.5), 1.2, 0.2, (True,) * 4, 1.0, 0.4, (1.5, 9.0))
+FITTED = Fitted((50.0, 0.5), (10.0, 0.5), 1.2, 0.2, (True,) * 4, 1.0, 0.4, (1.5, 9.0), "log")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from made_packs import SETTINGS, Study, make_study, write_tables
 
 from liverstiff import predict
-from liverstiff.config import PredictConfig
+from liverstiff.config import PredictConfig, TargetConfig
 from liverstiff.errors import ConfigError, DataError
 from liverstiff.predict import COLUMNS, conformal_quantile, cross_intervals, flags_of, predict_partition, sequences_of
 from liverstiff.train import train_fold
@@ -23,7 +23,7 @@ def study(tmp_path_factory) -> Study:
     made = make_study(tmp_path_factory.mktemp("study"), exams=120, folds=FOLDS)
     settings = SETTINGS.model_copy(update={"epochs": 60})
     for fold in range(FOLDS):
-        train_fold(**made.inputs, **made.outputs(fold), fold=fold, settings=settings)
+        train_fold(**made.inputs, **made.outputs(fold), fold=fold, settings=settings, target=TargetConfig())
     return made
 
 
@@ -46,16 +46,16 @@ def crossed(study) -> pd.DataFrame:
 
 
 def truth(study: Study, table: pd.DataFrame) -> np.ndarray:
-    return study.exams.set_index("exam").loc[table["exam"], "stiffness_kpa"].to_numpy()
+    return study.exams.set_index("exam").loc[table["exam"], "reference"].to_numpy()
 
 
 def test_out_of_fold_estimates_beat_the_mean(study, crossed):
     stiffness = truth(study, crossed)
     assert list(crossed) == list(COLUMNS)
     assert len(crossed) == 80
-    error = np.abs(crossed["kpa"] - stiffness).mean()
+    error = np.abs(crossed["estimate"] - stiffness).mean()
     assert error < 0.6 * np.abs(stiffness - stiffness.mean()).mean()
-    assert np.corrcoef(crossed["kpa"], stiffness)[0, 1] > 0.8
+    assert np.corrcoef(crossed["estimate"], stiffness)[0, 1] > 0.8
 
 
 def test_images_are_used(study, crossed, monkeypatch):
@@ -66,9 +66,9 @@ def test_images_are_used(study, crossed, monkeypatch):
         return batch._replace(images=batch.images.flip(0), masks=batch.masks.flip(0), present=batch.present.flip(0))
 
     monkeypatch.setattr(predict, "read_batch", swapped)
-    changed = run(study, "cross-validation")["kpa"] - crossed["kpa"]
+    changed = run(study, "cross-validation")["estimate"] - crossed["estimate"]
     run_again = monkeypatch.undo() or run(study, "cross-validation")
-    assert changed.std() > 0.5 * crossed["kpa"].std()
+    assert changed.std() > 0.5 * crossed["estimate"].std()
     pd.testing.assert_frame_equal(run_again, crossed)
 
 
@@ -85,11 +85,13 @@ def test_held_out_partitions_are_means_over_folds(study, crossed, tmp_path):
         predict.estimate(*predict.load_model(study.outputs(fold)["model"].parent), held_out["exam"].tolist(), source)
         for fold in range(FOLDS)
     ]
-    assert held_out["kpa"].to_numpy() == pytest.approx(np.mean([kpa for kpa, _ in by_fold], axis=0), rel=1e-5)
-    scores = np.abs(np.log(truth(study, crossed) / crossed["kpa"])) / crossed["spread"]
+    assert held_out["estimate"].to_numpy() == pytest.approx(
+        np.mean([values for values, _ in by_fold], axis=0), rel=1e-5
+    )
+    scores = np.abs(np.log(truth(study, crossed) / crossed["estimate"])) / crossed["spread"]
     factor = np.exp(np.sort(scores)[73 - 1] * held_out["spread"])  # 80 residuals: ceil(81 x 0.9) = 73
-    assert held_out["high"].to_numpy() == pytest.approx(held_out["kpa"] * factor, rel=1e-4)
-    assert held_out["low"].to_numpy() == pytest.approx(held_out["kpa"] / factor, rel=1e-4)
+    assert held_out["high"].to_numpy() == pytest.approx(held_out["estimate"] * factor, rel=1e-4)
+    assert held_out["low"].to_numpy() == pytest.approx(held_out["estimate"] / factor, rel=1e-4)
 
 
 def test_intervals_cover_about_what_they_promise(study, crossed):
@@ -101,11 +103,11 @@ def test_intervals_cover_about_what_they_promise(study, crossed):
 def test_stiffness_of_a_held_out_exam_does_not_touch_its_estimate(study):
     before = run(study, "external", study.folder / "cross-validation.csv")
     table = study.exams
-    kept = table["stiffness_kpa"].copy()
-    table.loc[table["partition"] == "external", "stiffness_kpa"] = 1e6
+    kept = table["reference"].copy()
+    table.loc[table["partition"] == "external", "reference"] = 1e6
     write_tables(study)
     after = run(study, "external", study.folder / "cross-validation.csv")
-    table["stiffness_kpa"] = kept
+    table["reference"] = kept
     write_tables(study)
     pd.testing.assert_frame_equal(before, after)
 
@@ -179,16 +181,16 @@ def test_an_exam_gets_its_interval_from_the_other_folds():
         {
             "exam": ["e1", "e2", "e3", "e4"],
             "fold": ["0", "0", "1", "1"],
-            "kpa": [1.0, 1.0, 1.0, 1.0],
+            "estimate": [1.0, 1.0, 1.0, 1.0],
             "spread": [1.0, 1.0, 1.0, 0.5],
             "flags": ["", "", "", "missing_T2w"],
         }
     )
     stiffness = pd.Series(np.exp([0.1, 0.2, 1.0, 0.5]), index=table["exam"])
-    got = cross_intervals(table, stiffness, 0.5)  # of two residuals the ceil(3 x 0.5) = 2nd
+    got = cross_intervals(table, stiffness, 0.5, "log")  # of two residuals the ceil(3 x 0.5) = 2nd
     assert got["high"].to_numpy() == pytest.approx(np.exp([1.0, 1.0, 0.2, 0.1]))
     assert got["low"].to_numpy() == pytest.approx(np.exp([-1.0, -1.0, -0.2, -0.1]))
-    none = cross_intervals(table, stiffness, 0.9)
+    none = cross_intervals(table, stiffness, 0.9, "log")
     assert none[["low", "high"]].isna().all(axis=None)
     assert none["flags"].tolist() == ["interval_unavailable"] * 3 + ["missing_T2w;interval_unavailable"]
 
@@ -203,11 +205,11 @@ def test_estimate_outside_the_training_range_is_flagged(study):
     path = study.outputs(0)["description"]
     kept = path.read_text()
     described = json.loads(kept)
-    described["fitted"]["range_kpa"] = [2.0, 2.5]
+    described["fitted"]["target_range"] = [2.0, 2.5]
     path.write_text(json.dumps(described))
     table = run(study, "cross-validation")
     path.write_text(kept)
     first = table[table["fold"] == "0"]
-    outside = ~first["kpa"].between(2.0, 2.5)
+    outside = ~first["estimate"].between(2.0, 2.5)
     assert outside.any()
     assert (first["flags"].str.contains("out_of_range") == outside).all()

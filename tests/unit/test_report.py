@@ -200,7 +200,7 @@ def test_numbers_of_the_cards_are_those_of_the_table(study):
     expected = []
     for partition in ("cross-validation", "temporal", "external"):
         r = metrics.loc[(partition, "pearson_r")]
-        off, sd = (metrics.loc[(partition, name), "value"] for name in ("mae_kpa", "reference_sd_kpa"))
+        off, sd = (metrics.loc[(partition, name), "value"] for name in ("mae", "reference_sd"))
         expected += [r.value, r.low, r.high, off, sd]
     shown = Page(summary).numbers
     assert [float(exact) for exact, _ in shown] == pytest.approx(expected, abs=1e-12)

@@ -4,9 +4,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from liverstiff.config import SplitConfig
-from liverstiff.errors import ConfigError, DataError
+from liverstiff.config import SplitConfig, TargetConfig
+from liverstiff.errors import DataError
 from liverstiff.records import read_table
 from liverstiff.split import assign_folds, partitions, split_cohort, stratum
 
@@ -16,7 +17,7 @@ EMPTY = pd.DataFrame({"patient": [], "fold": [], "stratum": []}).astype({"patien
 
 def table(rows):
     """A cohort from (patient number, site, day, stiffness)."""
-    columns = ["patient", "site", "day", "stiffness_kpa"]
+    columns = ["patient", "site", "day", "reference"]
     cohort = pd.DataFrame([(f"p{n:04x}", *rest) for n, *rest in rows], columns=columns)
     cohort["exam"] = [f"e{i:04x}" for i in range(len(cohort))]
     return cohort.assign(role=cohort.site.map({"delta": "external"}).fillna("development"))
@@ -26,7 +27,7 @@ def split(folder, cohort, config=CONFIG):
     """Run the stage in a folder that keeps its ledger."""
     cohort.to_csv(folder / "cohort.csv", index=False)
     paths = {name: folder / f"{name}.csv" for name in ("cohort", "splits")}
-    split_cohort(**paths, ledger=folder / "private" / "folds.csv", settings=config)
+    split_cohort(**paths, ledger=folder / "private" / "folds.csv", settings=config, target=TargetConfig())
     return read_table(folder / "splits.csv").fillna({"reason": ""})
 
 
@@ -98,7 +99,7 @@ def test_a_patient_on_both_sides_is_refused():
 
 def test_strata():
     bands = (2.5, 3.0, 4.0)
-    assert [stratum("alba", kpa, bands) for kpa in (2.49, 2.5, 3.99, 4.0)] == [
+    assert [stratum("alba", estimate, bands) for estimate in (2.49, 2.5, 3.99, 4.0)] == [
         "alba 0-2.5",
         "alba 2.5-3",
         "alba 3-4",
@@ -151,9 +152,10 @@ def test_fewer_patients_than_folds_is_one_line(tmp_path):
     assert not (tmp_path / "private").exists()
 
 
-def test_bands_must_ascend(tmp_path):
-    with pytest.raises(ConfigError, match="bands_kpa"):
-        split(tmp_path, table(base), SplitConfig(folds=3, bands_kpa=(3.0, 2.5)))
+@pytest.mark.parametrize("name", ["bands", "thresholds"])
+def test_edges_of_the_target_must_ascend(name):
+    with pytest.raises(ValidationError, match=rf"(?s){name}.*ascending"):
+        TargetConfig(**{name: (3.0, 2.5)})
 
 
 def test_another_number_of_folds_is_refused(tmp_path):

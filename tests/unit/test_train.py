@@ -9,6 +9,7 @@ import torch
 from made_packs import SETTINGS, Study, make_study, write_tables
 from safetensors import safe_open
 
+from liverstiff.config import TargetConfig
 from liverstiff.errors import ConfigError, DataError
 from liverstiff.records import CHANNELS
 from liverstiff.train import augmentation, fold, learning, train_fold
@@ -22,7 +23,9 @@ def study(tmp_path):
 def train(study: Study, name: str = "models", left_out: int = 0, **changes) -> dict[str, bytes]:
     """Train a fold and return the bytes it wrote."""
     outputs = study.outputs(left_out, name)
-    train_fold(**study.inputs, **outputs, fold=left_out, settings=SETTINGS.model_copy(update=changes))
+    train_fold(
+        **study.inputs, **outputs, fold=left_out, settings=SETTINGS.model_copy(update=changes), target=TargetConfig()
+    )
     assert not outputs["checkpoint"].exists()
     return {key: outputs[key].read_bytes() for key in ("model", "description", "history")}
 
@@ -37,7 +40,7 @@ def test_held_out_exams_reach_nothing(study):
     before = train(study, "before")
     table = study.exams
     held_out = (table["partition"] != "cross-validation") | (table["fold"] == 0)
-    table.loc[held_out, ["age", "ast", "stiffness_kpa"]] = 1e6
+    table.loc[held_out, ["age", "ast", "reference"]] = 1e6
     table.loc[held_out, "sex"] = "male"
     for shard in ("shard-0000", "shard-0001"):
         images = np.load(study.folder / shard / "images.npy")
@@ -50,7 +53,7 @@ def test_held_out_exams_reach_nothing(study):
 def test_training_exams_do_reach_the_weights(study):
     before = train(study, "before")
     chosen = (study.exams["partition"] == "cross-validation") & (study.exams["fold"] == 1)
-    study.exams.loc[study.exams.index[chosen][0], "stiffness_kpa"] += 0.1
+    study.exams.loc[study.exams.index[chosen][0], "reference"] += 0.1
     write_tables(study)
     assert train(study, "after")["model"] != before["model"]
 
@@ -99,7 +102,7 @@ def test_files_are_safetensors_and_json(study):
     assert described["architecture"]["variables"] == ["age", "sex", "ast", "liver_ml", "spleen_ml"]
     assert described["training_exams"] + described["validation_exams"] == 20
     history = pd.read_csv(outputs["history"])
-    assert list(history) == ["epoch", "train_loss", "validation_loss", "validation_mae_kpa", "learning_rate"]
+    assert list(history) == ["epoch", "train_loss", "validation_loss", "validation_mae", "learning_rate"]
     assert described["epoch"] == history.loc[history["validation_loss"].idxmin(), "epoch"]
 
 
@@ -107,11 +110,11 @@ def test_scales_come_from_training_patients_alone(study):
     described = json.loads(train(study)["description"])
     table = study.exams[(study.exams["partition"] == "cross-validation") & (study.exams["fold"] == 1)]
     validation = fold.inner_validation(
-        table["patient"], table["stiffness_kpa"].to_numpy(), SETTINGS.inner_validation, SETTINGS.seed
+        table["patient"], table["reference"].to_numpy(), SETTINGS.inner_validation, SETTINGS.seed
     )
-    log_kpa = np.log(table.loc[~validation, "stiffness_kpa"])
-    assert described["fitted"]["log_mean"] == pytest.approx(log_kpa.mean())
-    assert described["fitted"]["log_sd"] == pytest.approx(log_kpa.std(ddof=0))
+    target = np.log(table.loc[~validation, "reference"])
+    assert described["fitted"]["target_mean"] == pytest.approx(target.mean())
+    assert described["fitted"]["target_sd"] == pytest.approx(target.std(ddof=0))
     ast = np.log1p(table.loc[~validation, "ast"].dropna())
     assert described["fitted"]["value_mean"][2] == pytest.approx(ast.mean())
 

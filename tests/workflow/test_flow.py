@@ -83,7 +83,7 @@ def test_reference_is_close_to_what_the_simulator_wrote(finished):
         truth |= {row["study_uid"]: float(row["measured_kpa"]) for row in rows(path)}
     linkage = {row["exam"]: row["study_uid"] for row in rows(results / "catalog/private/linkage.csv")}
     for row in rows(results / "cohort/cohort.csv"):
-        assert float(row["stiffness_kpa"]) == pytest.approx(truth[linkage[row["exam"]]], rel=0.15)
+        assert float(row["reference"]) == pytest.approx(truth[linkage[row["exam"]]], rel=0.15)
 
 
 def test_no_identifier_outside_the_private_catalog(finished):

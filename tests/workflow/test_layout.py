@@ -28,7 +28,7 @@ def test_one_name_per_stage(root: Path, stage: str):
 def test_sections_of_the_config_are_the_stages(root: Path):
     sections = [field.alias or name for name, field in Config.model_fields.items()]
     written = list(yaml.safe_load((root / "config.yaml").read_text()))
-    assert sections == written == ["data", *sorted(STAGES, key=sections.index)]
+    assert sections == written == ["data", "target", *sorted(STAGES, key=sections.index)]
 
 
 def test_includes_are_the_flow(root: Path):

@@ -35,7 +35,7 @@ SCHEMA = pa.DataFrameSchema(
         "t1w": pa.Column(bool),
         "t2w": pa.Column(bool),
         "dwi": pa.Column(bool),
-        "stiffness_kpa": pa.Column(float, pa.Check.gt(0)),
+        "reference": pa.Column(float, pa.Check.gt(0)),
         **{name: pa.Column(float, pa.Check.in_range(*limits), nullable=True) for name, limits in PLAUSIBLE.items()},
         "sex": pa.Column(object, pa.Check.isin(["female", "male"]), nullable=True),
         "diabetes": _BINARY,
@@ -49,7 +49,7 @@ SCHEMA = pa.DataFrameSchema(
 """Every column of ``cohort.csv``; the record's variables are in standard units and may be missing."""
 
 COLUMNS = [
-    *("exam", "patient", "site", "role", "vendor", "field_t", "shard", "day", "t1w", "t2w", "dwi", "stiffness_kpa"),
+    *("exam", "patient", "site", "role", "vendor", "field_t", "shard", "day", "t1w", "t2w", "dwi", "reference"),
     *VARIABLES,
     *("fib4", "apri", "steatosis"),
 ]
@@ -173,7 +173,7 @@ def _table(
         role=table.site.map({name: site.role for name, site in sites.items()}),
         field_t=table.field_t.astype(float),
         day=(table.study_date - cut).dt.days.astype(int),
-        stiffness_kpa=table.exam.map(stiffness),
+        reference=table.exam.map(stiffness),
         sex=table.sex.astype(object),
         diabetes=table.diabetes.astype(float).astype("Int64"),
     )

@@ -17,12 +17,14 @@ from liverstiff.config.data import (
     SimulateConfig,
     SimulatedSiteConfig,
     SiteConfig,
+    TargetConfig,
 )
 from liverstiff.config.imaging import (
     AtlasConfig,
     CatalogConfig,
     ConvertConfig,
     ElastographyConfig,
+    ElastographySiteConfig,
     HarmonizeConfig,
     NetworkConfig,
     PackConfig,
@@ -50,6 +52,7 @@ __all__ = [
     "ConvertConfig",
     "DataConfig",
     "ElastographyConfig",
+    "ElastographySiteConfig",
     "EvaluateConfig",
     "HarmonizeConfig",
     "NetworkConfig",
@@ -67,15 +70,17 @@ __all__ = [
     "SiteConfig",
     "SiteName",
     "SplitConfig",
+    "TargetConfig",
     "TrainConfig",
     "json_schema",
 ]
 
 
 class Config(Section):
-    """The whole configuration: ``data``, then one section per stage in the order of the flow."""
+    """The whole configuration: ``data`` and ``target``, then one section per stage in the order of the flow."""
 
     data: DataConfig
+    target: TargetConfig = TargetConfig()
     simulate: SimulateConfig = SimulateConfig()
     catalog: CatalogConfig = CatalogConfig()
     convert: ConvertConfig = ConvertConfig()
@@ -96,6 +101,12 @@ class Config(Section):
         for name, site in self.data.sites.items():
             if SIMULATE in (site.dicom, site.record.table) and name not in self.simulate.sites:
                 raise ValueError(f"data.sites.{name} uses 'simulate', but simulate.sites has no {name!r}; add it there")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_are_of_sites(self) -> Config:
+        for name in sorted(set(self.elastography.sites) - set(self.data.sites)):
+            raise ValueError(f"elastography.sites.{name}: no such site in data.sites; correct the name or remove it")
         return self
 
 

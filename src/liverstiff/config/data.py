@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from liverstiff.config.section import Section, SiteName
 
@@ -33,6 +33,32 @@ class RecordConfig(Section):
     columns: dict[str, ColumnConfig]
     """Where each variable is found: age, sex, bmi, diabetes, ast, alt, ggt, platelets, albumin, bilirubin, inr,
     pdff."""
+
+
+class TargetConfig(Section):
+    """What is estimated: liver stiffness, unless told otherwise."""
+
+    name: str = "liver stiffness"
+    """As it is called in the report."""
+    unit: str = "kPa"
+    """Unit of every value of it, of the bands, the thresholds and the margin."""
+    measured_by: str = "MR elastography"
+    """What measures the reference, as the report calls it."""
+    transform: Literal["log", "none"] = "log"
+    """Scale on which it is learned and intervals are symmetric."""
+    bands: tuple[float, ...] = (2.5, 3.0, 4.0)
+    """Edges of the bands over which folds are balanced."""
+    thresholds: tuple[float, ...] = (2.5, 3.0, 3.5, 4.0, 5.0)
+    """Thresholds of the ROC curves: at or above is a case."""
+    margin: float = Field(0.2, gt=0)
+    """Differences of the residual below this are taken for none."""
+
+    @field_validator("bands", "thresholds")
+    @classmethod
+    def _ascending(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
+        if list(edges) != sorted(set(edges)):
+            raise ValueError("expected values in ascending order; sort them")
+        return edges
 
 
 class SiteConfig(Section):

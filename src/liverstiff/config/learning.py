@@ -25,8 +25,6 @@ class SplitConfig(Section):
 
     folds: int = Field(10, ge=2)
     """Number of folds of the cross-validation."""
-    bands_kpa: tuple[float, ...] = (2.5, 3.0, 4.0)
-    """Edges in kPa of the bands of stiffness over which folds are balanced."""
 
 
 class TrainConfig(Section):
@@ -84,8 +82,6 @@ class EvaluateConfig(Section):
 
     resamples: int = Field(2000, ge=100)
     """Bootstrap resamples of patients."""
-    thresholds_kpa: tuple[float, ...] = (2.5, 3.0, 3.5, 4.0, 5.0)
-    """Thresholds in kPa of the ROC curves."""
     demonstration_below: int = Field(100, ge=0)
     """Figures from fewer exams carry the words `demonstration, not evidence`."""
     seed: int = 1

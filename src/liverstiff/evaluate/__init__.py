@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from liverstiff.config import EvaluateConfig
+from liverstiff.config import EvaluateConfig, TargetConfig
 from liverstiff.evaluate.accounting import fates_of, flow_of, read_predictions
 from liverstiff.evaluate.tables import analysed_of, metrics_of, residuals_of, table1_of
 from liverstiff.records import read_table
@@ -25,21 +25,23 @@ def evaluate_study(
     residuals: Path,
     table1: Path,
     settings: EvaluateConfig,
+    target: TargetConfig,
 ) -> None:
     """Write the study's numbers, unrounded; a number that is not defined is empty and its ``note`` says why.
 
     Args:
-        predictions: by partition, the table of its estimates (``exam, fold, kpa, low, high``).
-        cohort: one row per analysable exam, with ``stiffness_kpa`` and the record.
+        predictions: by partition, the table of its estimates (``exam, fold, estimate, low, high``).
+        cohort: one row per analysable exam, with ``reference`` and the record.
         exclusions: exams excluded from the catalogue to the cohort, with stage and reason.
         splits: ``exam, partition, fold, reason``.
         exams: every catalogued exam.
         flow: output, ``step, stage, reason, partition, exams, patients``.
-        analysed: output, a row per exam with estimate, reference, residual (estimate - reference, kPa), covariates.
+        analysed: output, a row per exam with estimate, reference, residual (estimate - reference), covariates.
         metrics: output, ``partition, group, metric, value, low, high, n, patients, note``; 95 % intervals.
         residuals: output, how the residual depends on age, sex and BMI, by partition.
         table1: output, the description of each partition, one row per variable and level.
-        settings: resamples, thresholds, seed.
+        settings: resamples, seed.
+        target: unit, thresholds.
 
     Raises:
         DataError: an exam has no fate or two, or an estimate or its reference is missing.
@@ -51,8 +53,8 @@ def evaluate_study(
     for path, table in (
         (flow, flow_of(fates, partitions)),
         (analysed, rows),
-        (metrics, metrics_of(rows, partitions, settings)),
-        (residuals, residuals_of(rows, partitions)),
+        (metrics, metrics_of(rows, partitions, settings, target)),
+        (residuals, residuals_of(rows, partitions, target.unit)),
         (table1, table1_of(rows, records, partitions)),
     ):
         Path(path).parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from liverstiff.errors import DataError
 
-TYPES = {"exam": str, "fold": str, "kpa": float, "low": float, "high": float}
+TYPES = {"exam": str, "fold": str, "estimate": float, "low": float, "high": float}
 FATE = ["exam", "step", "stage", "reason", "partition"]
 
 
@@ -22,7 +22,7 @@ def read_predictions(predictions: dict[str, Path]) -> pd.DataFrame:
     tables = [pd.read_csv(path, dtype=TYPES, usecols=list(TYPES)) for path in predictions.values()]
     named = [table.assign(partition=name) for name, table in zip(predictions, tables, strict=True)]
     table = pd.concat(named, ignore_index=True)
-    missing = table[table.kpa.isna()]
+    missing = table[table.estimate.isna()]
     if len(missing):
         raise DataError(
             f"predictions: no estimate for {_some(missing.exam)}; expected kPa for every exam; run predict again"

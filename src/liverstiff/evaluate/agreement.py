@@ -43,7 +43,7 @@ class Sample:
     @classmethod
     def of(cls, rows: pd.DataFrame) -> Sample:
         """Sample of the rows of ``analysed.csv``."""
-        x, y, low, high = (rows[name].to_numpy(float) for name in ("kpa", "stiffness_kpa", "low", "high"))
+        x, y, low, high = (rows[name].to_numpy(float) for name in ("estimate", "reference", "low", "high"))
         return cls(x, y, low, high, pd.factorize(rows.patient, sort=True)[0].astype(np.int64))
 
     @property
@@ -77,8 +77,8 @@ def icc_a1(x: Array, y: Array) -> float:
     if constant(x) and constant(y):
         raise UndefinedError("estimate and reference are constant")
     exam = np.tile(np.arange(len(x)), 2)
-    long = pd.DataFrame({"exam": exam, "by": np.repeat(["x", "y"], len(x)), "kpa": np.concatenate([x, y])})
-    table = pingouin.intraclass_corr(long, targets="exam", raters="by", ratings="kpa").set_index("Type")
+    long = pd.DataFrame({"exam": exam, "by": np.repeat(["x", "y"], len(x)), "estimate": np.concatenate([x, y])})
+    table = pingouin.intraclass_corr(long, targets="exam", raters="by", ratings="estimate").set_index("Type")
     return float(table.loc["ICC(A,1)", "ICC"])
 
 
@@ -166,17 +166,17 @@ def coverage(sample: Sample) -> float:
 PAIRED: dict[str, Callable[[Array, Array], float]] = {
     "pearson_r": pearson,
     "spearman_rho": spearman,
-    "reference_sd_kpa": reference_sd,
-    "mae_kpa": mae,
-    "rmse_kpa": rmse,
+    "reference_sd": reference_sd,
+    "mae": mae,
+    "rmse": rmse,
     "r2": r2,
-    "bias_kpa": bias,
-    "limit_low_kpa": limit_low,
-    "limit_high_kpa": limit_high,
+    "bias": bias,
+    "limit_low": limit_low,
+    "limit_high": limit_high,
     "icc_a1": icc_a1,
     "lin_ccc": lin_ccc,
     "calibration_slope": calibration_slope,
-    "calibration_intercept_kpa": calibration_intercept,
+    "calibration_intercept": calibration_intercept,
 }
 
 
@@ -184,7 +184,7 @@ def statistics_of(sample: Sample, thresholds: tuple[float, ...]) -> dict[str, Ca
     """All metrics of a sample by name, in the order of the table, each to be called."""
     x, y = sample.estimate, sample.reference
     named: dict[str, Callable[[], float]] = {name: _call(function, x, y) for name, function in PAIRED.items()}
-    named |= {f"auroc_{level:g}_kpa": _call(auroc, x, y, level) for level in thresholds}
+    named |= {f"auroc_{level:g}": _call(auroc, x, y, level) for level in thresholds}
     return named | {"interval_coverage": _call(coverage, sample)}
 
 

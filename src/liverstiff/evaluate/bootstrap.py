@@ -80,17 +80,17 @@ def moment_metrics(sums: Array) -> dict[str, Array]:
         slope = cov / vx
         values = {
             "pearson_r": cov / np.sqrt(vx * vy),
-            "reference_sd_kpa": np.sqrt(vy * n / (n - 1)),
-            "mae_kpa": mad,
-            "rmse_kpa": np.sqrt(np.maximum(mse, 0)),
+            "reference_sd": np.sqrt(vy * n / (n - 1)),
+            "mae": mad,
+            "rmse": np.sqrt(np.maximum(mse, 0)),
             "r2": 1 - mse / vy,
-            "bias_kpa": bias,
-            "limit_low_kpa": bias - LIMITS * sd,
-            "limit_high_kpa": bias + LIMITS * sd,
+            "bias": bias,
+            "limit_low": bias - LIMITS * sd,
+            "limit_high": bias + LIMITS * sd,
             "icc_a1": _icc_a1(n, vx, vy, cov, bias, sd),
             "lin_ccc": 2 * cov / (np.nan_to_num(vx) + np.nan_to_num(vy) + bias**2),
             "calibration_slope": slope,
-            "calibration_intercept_kpa": my - slope * mx,
+            "calibration_intercept": my - slope * mx,
             "interval_coverage": sums[..., 7] / sums[..., 8],
         }
     return {name: np.where(np.isfinite(value), value, np.nan) for name, value in values.items()}
@@ -123,7 +123,7 @@ def rank_metrics(sample: Sample, weights: Array, thresholds: tuple[float, ...]) 
         n1 = cases.sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             area = ((cases * of_x).sum(axis=1) - n1 * (n1 + 1) / 2) / (n1 * (n - n1))
-        values[f"auroc_{threshold:g}_kpa"] = area
+        values[f"auroc_{threshold:g}"] = area
     return values
 
 

@@ -8,20 +8,21 @@ import numpy as np
 import pandas as pd
 from statsmodels.regression.linear_model import OLS
 
-from liverstiff.config import EvaluateConfig
+from liverstiff.config import EvaluateConfig, TargetConfig
 from liverstiff.errors import DataError
 from liverstiff.evaluate.agreement import Sample, UndefinedError, constant, statistics_of
 from liverstiff.evaluate.bootstrap import MIN_PATIENTS, Interval, intervals_of
 
 ANALYSED = (
-    *("exam", "patient", "site", "partition", "fold", "stiffness_kpa", "kpa", "low", "high", "residual"),
+    *("exam", "patient", "site", "partition", "fold", "reference", "estimate", "low", "high", "residual"),
     *("age", "sex", "bmi", "steatosis", "vendor", "field_t"),
 )
 
-COVARIATES = {"age": "slope, kPa per year", "sex": "male - female, kPa", "bmi": "slope, kPa per kg/m2"}
+COVARIATES = {"age": "slope, {unit} per year", "sex": "male - female, {unit}", "bmi": "slope, {unit} per kg/m2"}
+"""Effect on the residual by covariate."""
 
 MEASURED = (
-    *("stiffness_kpa", "age", "bmi", "ast", "alt", "ggt", "platelets", "albumin", "bilirubin", "inr", "pdff"),
+    *("reference", "age", "bmi", "ast", "alt", "ggt", "platelets", "albumin", "bilirubin", "inr", "pdff"),
     *("fib4", "apri"),
 )
 COUNTED = ("diabetes", "steatosis", "t1w", "t2w", "dwi", "sex", "site", "vendor", "field_t")
@@ -33,18 +34,18 @@ NO = {"false": "no", "0": "no", "0.0": "no", "no": "no"}
 
 
 def analysed_of(estimates: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
-    """One row per estimate with its reference, residual (estimate - reference, kPa) and covariates.
+    """One row per estimate with its reference, residual (estimate - reference) and covariates.
 
     Raises:
         DataError: an estimate has no reference.
     """
-    table = estimates[["exam", "partition", "fold", "kpa", "low", "high"]].merge(
+    table = estimates[["exam", "partition", "fold", "estimate", "low", "high"]].merge(
         cohort.drop(columns=["low", "high"], errors="ignore"), on="exam", how="left", validate="one_to_one"
     )
-    lost = table.exam[table.stiffness_kpa.isna()]
+    lost = table.exam[table.reference.isna()]
     if len(lost):
-        raise DataError(f"predictions: {len(lost)} exams without stiffness in the cohort, first {lost.iloc[0]}")
-    table["residual"] = table.kpa - table.stiffness_kpa
+        raise DataError(f"predictions: {len(lost)} exams without reference in the cohort, first {lost.iloc[0]}")
+    table["residual"] = table.estimate - table.reference
     table["steatosis"] = yes_or_no(table["steatosis"]) if "steatosis" in table else ""
     return table.reindex(columns=list(ANALYSED))
 
@@ -62,12 +63,16 @@ def yes_or_no(values: pd.Series) -> pd.Series:
     return text.map({**YES, **NO, "": ""})
 
 
-def metrics_of(analysed: pd.DataFrame, partitions: list[str], settings: EvaluateConfig) -> pd.DataFrame:
+def metrics_of(
+    analysed: pd.DataFrame, partitions: list[str], settings: EvaluateConfig, target: TargetConfig
+) -> pd.DataFrame:
     """All metrics of each partition and of its groups, long, with 95 % intervals."""
     rows: list[dict[str, Any]] = []
     for partition in partitions:
         for group, members in groups_of(analysed[analysed.partition == partition]).items():
-            rows += [{"partition": partition, "group": group, **row} for row in metrics_of_group(members, settings)]
+            rows += [
+                {"partition": partition, "group": group, **row} for row in metrics_of_group(members, settings, target)
+            ]
     return pd.DataFrame(rows)
 
 
@@ -80,17 +85,17 @@ def groups_of(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return groups
 
 
-def metrics_of_group(members: pd.DataFrame, settings: EvaluateConfig) -> list[dict[str, Any]]:
+def metrics_of_group(members: pd.DataFrame, settings: EvaluateConfig, target: TargetConfig) -> list[dict[str, Any]]:
     """One row per metric: value, ends of the 95 % interval, or why there is none.
 
     Every group starts from the same seed, so that two groups of the same exams have the same intervals.
     """
     sample, rng = Sample.of(members), np.random.default_rng(settings.seed)
     enough = sample.patients >= MIN_PATIENTS
-    intervals = intervals_of(sample, settings.thresholds_kpa, settings.resamples, rng) if enough else {}
+    intervals = intervals_of(sample, target.thresholds, settings.resamples, rng) if enough else {}
     size = {"n": sample.exams, "patients": sample.patients}
     rows: list[dict[str, Any]] = []
-    for metric, statistic in statistics_of(sample, settings.thresholds_kpa).items():
+    for metric, statistic in statistics_of(sample, target.thresholds).items():
         try:
             value = statistic()
         except UndefinedError as why:
@@ -101,7 +106,7 @@ def metrics_of_group(members: pd.DataFrame, settings: EvaluateConfig) -> list[di
     return rows
 
 
-def residuals_of(analysed: pd.DataFrame, partitions: list[str]) -> pd.DataFrame:
+def residuals_of(analysed: pd.DataFrame, partitions: list[str], unit: str) -> pd.DataFrame:
     """How the residual changes with age, sex and BMI: a row per partition and covariate."""
     rows: list[dict[str, Any]] = []
     for partition in partitions:
@@ -111,7 +116,7 @@ def residuals_of(analysed: pd.DataFrame, partitions: list[str]) -> pd.DataFrame:
                 members[covariate].isin(["female", "male"]) if covariate == "sex" else members[covariate].notna()
             ]
             size = {"n": len(known), "patients": known.patient.nunique()}
-            row = {"partition": partition, "covariate": covariate, "effect": effect}
+            row = {"partition": partition, "covariate": covariate, "effect": effect.format(unit=unit)}
             rows.append({**row, **residual_effect(known, covariate), **size})
     columns = ["partition", "covariate", "effect", "value", "low", "high", "p", "n", "patients", "note"]
     return pd.DataFrame(rows, columns=columns)

@@ -14,6 +14,7 @@ from liverstiff.model.inputs import (
 )
 from liverstiff.model.network import Batch, ModelConfig, StiffnessNet
 from liverstiff.model.saved import Description, choose_device, load_model, save_model, weight_bytes
+from liverstiff.model.scale import from_scale, to_scale
 
 __all__ = [
     "MEASURES",
@@ -27,11 +28,13 @@ __all__ = [
     "find_exams",
     "fit_adc",
     "fit_values",
+    "from_scale",
     "load_model",
     "raw_values",
     "read_batch",
     "save_model",
     "split_sha256",
+    "to_scale",
     "training_exams",
     "weight_bytes",
 ]

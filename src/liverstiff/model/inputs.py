@@ -49,12 +49,14 @@ class Fitted:
     """Its standard deviation."""
     trained: tuple[bool, ...]
     """Per channel: at least one training exam has it. A channel never seen is not used."""
-    log_mean: float
-    """Mean of log stiffness (kPa)."""
-    log_sd: float
-    """Standard deviation of log stiffness."""
-    range_kpa: tuple[float, float]
-    """Smallest and largest stiffness."""
+    target_mean: float
+    """Mean of the target on its scale."""
+    target_sd: float
+    """Its standard deviation."""
+    target_range: tuple[float, float]
+    """Smallest and largest target, in its unit."""
+    transform: str
+    """Scale of the target: ``log`` or ``none``."""
 
 
 def training_exams(splits: pd.DataFrame, fold: int) -> pd.DataFrame:

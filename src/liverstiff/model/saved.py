@@ -29,7 +29,7 @@ class Description:
     fitted: Fitted
     """What was estimated on the training exams beside the weights."""
     smearing: float
-    """Factor from exp(mean of log stiffness) to mean stiffness."""
+    """Factor from exp(mean of the log target) to its mean; 1 on another scale."""
     settings: dict[str, object]
     """The config section ``train``."""
     seed: int

@@ -47,19 +47,19 @@ def by_site(ax: Axes, rows: pd.DataFrame, x: pd.Series, y: pd.Series, sites: lis
 
 def scatter(ax: Axes, rows: pd.DataFrame, sites: list[str]) -> None:
     """Estimate against reference with the line of identity, equal axes."""
-    values = rows[["kpa", "stiffness_kpa"]].to_numpy()
+    values = rows[["estimate", "reference"]].to_numpy()
     low, high = values.min(), values.max()
     margin = 0.05 * (high - low) or 0.5
     ends = (low - margin, high + margin)
     ax.plot(ends, ends, color=MUTED, linestyle=(0, (4, 3)), linewidth=1, zorder=2)
-    by_site(ax, rows, rows.stiffness_kpa, rows.kpa, sites)
+    by_site(ax, rows, rows.reference, rows.estimate, sites)
     ax.set(xlim=ends, ylim=ends, xlabel="Elastography, kPa", ylabel="Estimate, kPa", aspect="equal")
     ax.locator_params(nbins=6)
 
 
 def bland_altman(ax: Axes, rows: pd.DataFrame, sites: list[str], lines: dict[str, Estimate]) -> None:
     """Difference against mean, with bias and limits of agreement and the bands of their intervals."""
-    by_site(ax, rows, (rows.kpa + rows.stiffness_kpa) / 2, rows.residual, sites)
+    by_site(ax, rows, (rows.estimate + rows.reference) / 2, rows.residual, sites)
     ax.axhline(0, color=LINE, linewidth=1, zorder=1)
     for label, estimate in lines.items():
         if estimate.value is None:

@@ -35,11 +35,11 @@ def agreement(study: Study) -> Section:
 
 def _agreement_figures(study: Study, partition: str, sites: list[str]) -> list[Figure]:
     rows, title, small = study.rows(partition), partition_text(partition), study.small(study.exams(partition))
-    metrics = {"lower limit": "limit_low_kpa", "bias": "bias_kpa", "upper limit": "limit_high_kpa"}
+    metrics = {"lower limit": "limit_low", "bias": "bias", "upper limit": "limit_high"}
     lines = {label: study.estimate(partition, metric) for label, metric in metrics.items()}
     alt = (
-        f"{title}, {exams_text(len(rows))}: estimates of {plots.describe(rows, 'kpa')} kPa against elastography of "
-        f"{plots.describe(rows, 'stiffness_kpa')} kPa."
+        f"{title}, {exams_text(len(rows))}: estimates of {plots.describe(rows, 'estimate')} kPa against "
+        f"elastography of {plots.describe(rows, 'reference')} kPa."
     )
     with axes() as (canvas, ax):
         plots.scatter(ax, rows, sites)
@@ -79,7 +79,7 @@ def subgroups(study: Study) -> Section:
     """Pearson r by site, vendor and steatosis; with and without steatosis in numbers."""
     figures = [figure for partition in filled(study) if (figure := _forest(study, partition))]
     table = study.metrics
-    metrics = ["pearson_r", "reference_sd_kpa", "mae_kpa", "bias_kpa"]
+    metrics = ["pearson_r", "reference_sd", "mae", "bias"]
     heads = [Head(""), Head("Exams (patients)"), *(Head(with_unit(*metric_wording(name)[:2])) for name in metrics)]
     rows = []
     for partition in filled(study):

@@ -44,7 +44,7 @@ def _card(study: Study, partition: str) -> Card:
 
 def _in_words(study: Study, partition: str) -> list[Cell]:
     """How far off the estimate is, and how far apart the patients are."""
-    mae, sd = (study.estimate(partition, name).value for name in ("mae_kpa", "reference_sd_kpa"))
+    mae, sd = (study.estimate(partition, name).value for name in ("mae", "reference_sd"))
     off: list[Cell] = ["Off by ", mae, " kPa on average"] if mae else []
     return [*off, "; stiffness itself varies with an SD of ", sd, " kPa."] if sd else [*off, "."]
 

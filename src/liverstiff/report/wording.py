@@ -9,17 +9,17 @@ from typing import Any
 METRICS = {
     "pearson_r": ("Pearson r", "", 2),
     "spearman_rho": ("Spearman rho", "", 2),
-    "reference_sd_kpa": ("SD of the reference", "kPa", 2),
-    "mae_kpa": ("Mean absolute error", "kPa", 2),
-    "rmse_kpa": ("Root mean squared error", "kPa", 2),
+    "reference_sd": ("SD of the reference", "kPa", 2),
+    "mae": ("Mean absolute error", "kPa", 2),
+    "rmse": ("Root mean squared error", "kPa", 2),
     "r2": ("R² (1 − SSE/SST)", "", 2),
-    "bias_kpa": ("Bias (estimate − reference)", "kPa", 2),
-    "limit_low_kpa": ("Lower limit of agreement", "kPa", 2),
-    "limit_high_kpa": ("Upper limit of agreement", "kPa", 2),
+    "bias": ("Bias (estimate − reference)", "kPa", 2),
+    "limit_low": ("Lower limit of agreement", "kPa", 2),
+    "limit_high": ("Upper limit of agreement", "kPa", 2),
     "icc_a1": ("ICC(A,1)", "", 2),
     "lin_ccc": ("Lin’s concordance", "", 2),
     "calibration_slope": ("Calibration slope", "", 2),
-    "calibration_intercept_kpa": ("Calibration intercept", "kPa", 2),
+    "calibration_intercept": ("Calibration intercept", "kPa", 2),
     "interval_coverage": ("Intervals that hold the reference", "%", 0),
 }
 
@@ -50,7 +50,7 @@ REASONS = {
 }
 
 VARIABLES = {
-    "stiffness_kpa": ("Stiffness by elastography", "kPa", 2),
+    "reference": ("Stiffness by elastography", "kPa", 2),
     "age": ("Age", "years", 0),
     "bmi": ("Body mass index", "kg/m²", 1),
     "ast": ("AST", "U/L", 0),

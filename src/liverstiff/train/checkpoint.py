@@ -19,11 +19,11 @@ class Epoch:
     epoch: int
     """Number of the epoch, from 1."""
     train_loss: float
-    """Mean negative log likelihood of the augmented training exams, in SD of log stiffness."""
+    """Mean negative log likelihood of the augmented training exams, in SD of the target."""
     validation_loss: float
     """The same of the inner validation, not augmented."""
-    validation_mae_kpa: float
-    """Mean absolute error of exp(mean of log stiffness) on the inner validation."""
+    validation_mae: float
+    """Mean absolute error of the median estimate, in the unit of the target, on the inner validation."""
     learning_rate: float
     """Step size at the end of the epoch."""
 

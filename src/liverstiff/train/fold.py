@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from liverstiff import __version__
-from liverstiff.config import TrainConfig
+from liverstiff.config import TargetConfig, TrainConfig
 from liverstiff.errors import DataError
 from liverstiff.model import (
     MEASURES,
@@ -31,11 +31,12 @@ from liverstiff.model import (
     read_batch,
     save_model,
     split_sha256,
+    to_scale,
     training_exams,
     weight_bytes,
 )
 from liverstiff.records import CHANNELS, read_table
-from liverstiff.train.learning import Material, learn, predict_log
+from liverstiff.train.learning import Material, learn, predict_scaled
 
 MIN_EXAMS = 8
 """Fewer training exams than this are refused."""
@@ -52,11 +53,12 @@ def train_fold(
     history: Path,
     checkpoint: Path,
     settings: TrainConfig,
+    target: TargetConfig,
     threads: int | None = None,
 ) -> None:
     """Fit the model of one fold on the cross-validation exams of all others.
 
-    Rows of the fold, of the temporal and of the external test are not read: neither image, record nor stiffness.
+    Rows of the fold, of the temporal and of the external test are not read: neither image, record nor reference.
 
     Args:
         packs: shard folders of the stage pack.
@@ -68,6 +70,7 @@ def train_fold(
         history: CSV to write, a row per epoch.
         checkpoint: file that lives only while training is unfinished.
         settings: config section ``train``.
+        target: config section ``target``.
         threads: CPU threads; ``settings.threads`` if not given. Sums, and so bytes, depend on it.
 
     Raises:
@@ -77,7 +80,7 @@ def train_fold(
     device = choose_device(settings.device, "train.device")
     _repeatable(threads or settings.threads)
     exams = training_exams(read_table(splits), fold)
-    prepared = prepare(exams, read_table(cohort).set_index("exam"), packs, settings, fold)
+    prepared = prepare(exams, read_table(cohort).set_index("exam"), packs, settings, target.transform, fold)
     torch.manual_seed(settings.seed)
     network = StiffnessNet(_architecture(settings, prepared.batch)).to(device)
     material = prepared.on(device)
@@ -108,8 +111,8 @@ class Prepared:
 
     batch: Batch
     """Every one of them, on the CPU."""
-    stiffness: np.ndarray
-    """(n,), kPa."""
+    reference: np.ndarray
+    """(n,), in the unit of the target."""
     validation: np.ndarray
     """(n,), True for the inner validation."""
     fitted: Fitted
@@ -119,7 +122,7 @@ class Prepared:
         """What the loop needs, on the device."""
         return Material(
             self.batch.to(device),
-            torch.tensor(np.log(self.stiffness), dtype=torch.float32, device=device),
+            torch.tensor(to_scale(self.reference, self.fitted.transform), dtype=torch.float32, device=device),
             torch.from_numpy(np.flatnonzero(~self.validation)).to(device),
             torch.from_numpy(np.flatnonzero(self.validation)).to(device),
         )
@@ -128,7 +131,7 @@ class Prepared:
         """What the weights depend on: settings, scales, exams, code, library."""
         plain = [settings.model_dump(mode="json"), asdict(self.fitted), str(torch.__version__)]
         digest = hashlib.sha256(json.dumps(plain).encode())
-        for array in (self.stiffness, self.validation, *(tensor.numpy() for tensor in self.batch)):
+        for array in (self.reference, self.validation, *(tensor.numpy() for tensor in self.batch)):
             digest.update(np.ascontiguousarray(array).data)
         package = Path(__file__).parents[1]
         for path in sorted([*package.glob("train/*.py"), *package.glob("model/*.py"), package / "checkpoint.py"]):
@@ -136,7 +139,9 @@ class Prepared:
         return digest.hexdigest()
 
 
-def prepare(exams: pd.DataFrame, cohort: pd.DataFrame, packs: list[Path], settings: TrainConfig, fold: int) -> Prepared:
+def prepare(
+    exams: pd.DataFrame, cohort: pd.DataFrame, packs: list[Path], settings: TrainConfig, transform: str, fold: int
+) -> Prepared:
     """Read the exams of ``training_exams`` and fit the scales on those that are not in the inner validation.
 
     Raises:
@@ -148,8 +153,8 @@ def prepare(exams: pd.DataFrame, cohort: pd.DataFrame, packs: list[Path], settin
             f"splits: {len(missing)} training exams of fold {fold} are not in the cohort table, the first "
             f"{missing.iloc[0]}; run the stage split again"
         )
-    stiffness = cohort.loc[exams["exam"], "stiffness_kpa"].to_numpy(dtype=float)
-    validation = inner_validation(exams["patient"], stiffness, settings.inner_validation, settings.seed)
+    reference = cohort.loc[exams["exam"], "reference"].to_numpy(dtype=float)
+    validation = inner_validation(exams["patient"], reference, settings.inner_validation, settings.seed)
     training = int((~validation).sum())
     if training < MIN_EXAMS:
         raise DataError(
@@ -158,23 +163,23 @@ def prepare(exams: pd.DataFrame, cohort: pd.DataFrame, packs: list[Path], settin
         )
     found = find_exams(packs, exams["exam"].tolist())
     values = raw_values(cohort, found, (*settings.record, *MEASURES))
-    fitted = fit(found[~validation], values[~validation], stiffness[~validation])
-    return Prepared(read_batch(found, values, fitted), stiffness, validation, fitted)
+    fitted = fit(found[~validation], values[~validation], reference[~validation], transform)
+    return Prepared(read_batch(found, values, fitted), reference, validation, fitted)
 
 
-def inner_validation(patients: pd.Series, stiffness: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Which exams choose the epoch: a share of the patients, one drawn from each band of equally many by stiffness.
+def inner_validation(patients: pd.Series, reference: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Which exams choose the epoch: a share of the patients, one drawn from each band of equally many by reference.
 
     Args:
         patients: (n,), patient of each exam.
-        stiffness: (n,), kPa.
+        reference: (n,), kPa.
         share: share of the patients; at least one of them.
         seed: of the draw.
 
     Returns:
         (n,), True for the inner validation. All exams of a patient are on the same side.
     """
-    highest = pd.Series(stiffness, index=patients.to_numpy()).groupby(level=0).max()
+    highest = pd.Series(reference, index=patients.to_numpy()).groupby(level=0).max()
     ordered = highest.sort_index().sort_values(kind="stable").index.to_numpy()
     bands = np.array_split(ordered, max(1, round(share * len(ordered)))) if len(ordered) else []
     generator = np.random.default_rng(seed)
@@ -182,11 +187,11 @@ def inner_validation(patients: pd.Series, stiffness: np.ndarray, share: float, s
     return np.isin(patients.to_numpy(dtype=str), drawn)
 
 
-def fit(found: pd.DataFrame, values: np.ndarray, stiffness: np.ndarray) -> Fitted:
+def fit(found: pd.DataFrame, values: np.ndarray, reference: np.ndarray, transform: str) -> Fitted:
     """Scales of images, variables and target from the training exams alone."""
     value_mean, value_sd = fit_values(values)
     adc_mean, adc_sd = fit_adc(found)
-    log_kpa = np.log(stiffness)
+    target = to_scale(reference, transform)
     present = channels_present(found)
     return Fitted(
         value_mean=value_mean,
@@ -194,24 +199,27 @@ def fit(found: pd.DataFrame, values: np.ndarray, stiffness: np.ndarray) -> Fitte
         adc_mean=adc_mean,
         adc_sd=adc_sd,
         trained=tuple(bool(column.any()) for column in present.T),
-        log_mean=float(log_kpa.mean()),
-        log_sd=float(max(log_kpa.std(), 1e-6)),
-        range_kpa=(float(stiffness.min()), float(stiffness.max())),
+        target_mean=float(target.mean()),
+        target_sd=float(max(target.std(), 1e-6)),
+        target_range=(float(reference.min()), float(reference.max())),
+        transform=transform,
     )
 
 
 def smearing_factor(residual: np.ndarray) -> float:
-    """Mean of exp(residual) for residuals of log stiffness, centred (Duan, J Am Stat Assoc 1983;78:605-610).
+    """Mean of exp(residual) for residuals of log reference, centred (Duan, J Am Stat Assoc 1983;78:605-610).
 
-    Centred, since a few validation exams tell the variance of log stiffness better than a shift of it.
+    Centred, since a few validation exams tell the variance of log reference better than a shift of it.
     """
     return float(np.exp(residual - residual.mean()).mean())
 
 
 def _smearing(network: StiffnessNet, material: Material, fitted: Fitted, size: int) -> float:
     """The factor on the inner validation."""
-    mean, _ = predict_log(network, material.exams, material.validation, fitted, size)
-    return smearing_factor((material.log_kpa[material.validation] - mean).cpu().numpy().astype(np.float64))
+    if fitted.transform != "log":
+        return 1.0
+    mean, _ = predict_scaled(network, material.exams, material.validation, fitted, size)
+    return smearing_factor((material.target[material.validation] - mean).cpu().numpy().astype(np.float64))
 
 
 def _repeatable(threads: int) -> None:

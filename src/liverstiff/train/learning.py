@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from liverstiff.config import TrainConfig
 from liverstiff.errors import DataError
-from liverstiff.model import Batch, Fitted, StiffnessNet
+from liverstiff.model import Batch, Fitted, StiffnessNet, from_scale
 from liverstiff.train.augmentation import augment
 from liverstiff.train.checkpoint import Epoch, Progress, State, resume, write
 
@@ -30,8 +31,8 @@ class Material:
 
     exams: Batch
     """Every exam outside the fold, on the device."""
-    log_kpa: Tensor
-    """(n,), log of the measured stiffness."""
+    target: Tensor
+    """(n,), the measured target on its scale."""
     training: Tensor
     """Rows of the exams the weights are fitted on."""
     validation: Tensor
@@ -89,7 +90,7 @@ def learn(
 def _train_epoch(state: State, material: Material, fitted: Fitted, settings: TrainConfig, epoch: int) -> float:
     """One pass over the training exams; the mean negative log likelihood."""
     network, optimizer = state.network.train(), state.optimizer
-    target = standardise(material.log_kpa, fitted)
+    target = standardise(material.target, fitted)
     order = material.training[torch.randperm(len(material.training)).to(material.training.device)]
     batches = order.split(settings.batch)
     total = 0.0
@@ -124,23 +125,24 @@ def learning_rate(step: int, steps: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / (steps - rise)))
 
 
-def standardise(log_kpa: Tensor, fitted: Fitted) -> Tensor:
-    """Log stiffness in SD about the mean of the fold."""
-    return (log_kpa - fitted.log_mean) / fitted.log_sd
+def standardise(target: Tensor, fitted: Fitted) -> Tensor:
+    """The target in SD about the mean of the fold."""
+    return (target - fitted.target_mean) / fitted.target_sd
 
 
 @torch.no_grad()
-def predict_log(network: nn.Module, exams: Batch, rows: Tensor, fitted: Fitted, size: int) -> tuple[Tensor, Tensor]:
-    """Mean and spread of log stiffness (kPa) of the exams at ``rows``, (n,) each."""
+def predict_scaled(network: nn.Module, exams: Batch, rows: Tensor, fitted: Fitted, size: int) -> tuple[Tensor, Tensor]:
+    """Mean and spread of the target on its scale of the exams at ``rows``, (n,) each."""
     network.eval()
     parts = [network(exams.of(part)) for part in rows.split(size)]
     mean, spread = (torch.cat(column) for column in zip(*parts, strict=True))
-    return fitted.log_mean + fitted.log_sd * mean, fitted.log_sd * spread
+    return fitted.target_mean + fitted.target_sd * mean, fitted.target_sd * spread
 
 
 def validate(network: nn.Module, material: Material, fitted: Fitted, size: int) -> tuple[float, float]:
-    """Negative log likelihood (in SD of log stiffness) and mean absolute error (kPa) on the inner validation."""
-    mean, spread = predict_log(network, material.exams, material.validation, fitted, size)
-    truth = material.log_kpa[material.validation]
-    loss = negative_log_likelihood(mean / fitted.log_sd, spread / fitted.log_sd, truth / fitted.log_sd)
-    return loss.mean().item(), (mean.exp() - truth.exp()).abs().mean().item()
+    """Negative log likelihood (in SD of the target) and mean absolute error (in its unit) on the inner validation."""
+    mean, spread = predict_scaled(network, material.exams, material.validation, fitted, size)
+    truth = material.target[material.validation]
+    loss = negative_log_likelihood(mean / fitted.target_sd, spread / fitted.target_sd, truth / fitted.target_sd)
+    ours, measured = (from_scale(values.cpu().numpy(), fitted.transform) for values in (mean, truth))
+    return loss.mean().item(), float(np.abs(ours - measured).mean())
