@@ -31,14 +31,16 @@ TARGET = {"extra": "", "python_version": "3.11", "python_full_version": "3.11.0"
 """What the environments run on, whichever Python writes the files."""
 
 COMMON = ("numpy", "pandas", "pydantic", "pyyaml", "tqdm", "pebble")
+RECORDS = ("openpyxl", "psycopg", "psycopg-binary", "pyarrow", "sqlalchemy")
 ENVIRONMENTS = {
     "imaging": (
         *COMMON,
+        *RECORDS,
         *("antspyx", "dcm2niix", "isal", "matplotlib", "monai", "nibabel", "nipype", "pydicom", "python-gdcm"),
         *("safetensors", "scikit-learn", "scipy", "torch"),
     ),
     "learning": (*COMMON, "einops", "monai", "safetensors", "scipy", "torch"),
-    "analysis": (*COMMON, "jinja2", "matplotlib", "pandera", "pingouin", "scipy", "statsmodels"),
+    "analysis": (*COMMON, *RECORDS, "jinja2", "matplotlib", "pandera", "pingouin", "scipy", "statsmodels"),
 }
 
 

@@ -1,5 +1,5 @@
 # catalog: which series every exam holds, which are taken, and which exams share a job. Identifiers stop here.
-# reads: DICOM headers, or NIfTI images    writes: results/catalog/    grain: site, then study
+# reads: DICOM headers, NIfTI images, or records    writes: results/catalog/    grain: site, then study
 
 
 rule catalog_site:
@@ -24,6 +24,8 @@ rule catalog_site:
     params:
         key=KEY,
         nifti=lambda wildcards: CONFIG.data.sites[wildcards.site].nifti is not None,
+        record=lambda wildcards: CONFIG.data.sites[wildcards.site].recorded(),
+        mre_series=lambda wildcards: dict(CONFIG.elastography.of(wildcards.site).series),
         cache="results/catalog/private/headers/{site}.sqlite",  # not an output: those are deleted before a rerun
     script:
         "../workflow_scripts/catalog_site.py"

@@ -1,26 +1,32 @@
 # cohort: the health record joined to the exams; one reason for every exam that is not analysed.
 # reads: record tables, catalog, elastography, every status table    writes: results/cohort/    grain: study
 
+ELASTOGRAMS = [] if CONFIG.cohort.reference == "reported" else [rules.elastography]
+
 
 rule cohort:
     input:
         exams=rules.catalog.output.exams,
         linkage=rules.catalog.output.linkage,
-        records=record_tables,
+        records=[file for site in SITES for file in record_files(site)],
         statuses=every_shard(
             rules.convert,
             rules.harmonize,
             rules.register,
             rules.segment,
-            rules.elastography,
             rules.pack,
+            *ELASTOGRAMS,
         ),
-        stiffness=every_shard(rules.elastography),
+        stiffness=every_shard(*ELASTOGRAMS),
         code=stage_code("cohort"),
     output:
         cohort="results/cohort/cohort.csv",
         exclusions="results/cohort/exclusions.csv",
         flow="results/cohort/flow.csv",
+        missingness="results/cohort/missingness.csv",
+        scanners="results/cohort/scanners.csv",
+        conflicts="results/cohort/conflicts.csv",
+        agreements="results/cohort/agreement.csv",
     log:
         "logs/cohort/cohort.log",
     benchmark:
@@ -32,6 +38,7 @@ rule cohort:
     params:
         settings=settings("cohort"),
         data=settings("data"),
+        target=settings("target"),
         key=KEY,
     script:
         "../workflow_scripts/cohort.py"

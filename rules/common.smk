@@ -15,9 +15,9 @@ except ConfigError as error:
     sys.exit(str(error))
 
 SITES = list(CONFIG.data.sites)
-FOLDS = range(CONFIG.split.folds)
+FOLDS = range(len(CONFIG.split.fold_names(CONFIG.data.sites)))
 KEY = f"{CONFIG.data.private}/pseudonym.key"
-LEDGER = f"{CONFIG.data.private}/folds.csv"
+LEDGER = f"{CONFIG.data.private}/{CONFIG.split.ledger}"
 
 
 wildcard_constraints:
@@ -53,22 +53,19 @@ def stage_code(stage):
 
 
 def site_input(wildcards):
-    """A site's DICOM tree, simulated or as given in the config, or its NIfTI images."""
+    """A site's DICOM tree, simulated or as given, its NIfTI images, or its record."""
     site = CONFIG.data.sites[wildcards.site]
     simulated = expand(rules.simulate.output.tree, site=wildcards.site)[0]
-    return simulated if site.dicom == SIMULATE else site.dicom or site.nifti
+    images = simulated if site.dicom == SIMULATE else site.dicom or site.nifti
+    return images or record_files(wildcards.site)
 
 
-def record_tables(wildcards):
-    """Every site's health record, in the order of the sites."""
-    return [
-        (
-            expand(rules.simulate.output.record, site=name)[0]
-            if site.record.table == SIMULATE
-            else site.record.table
-        )
-        for name, site in CONFIG.data.sites.items()
-    ]
+def record_files(site):
+    """The files of a site's health record, in the order of its tables."""
+    simulated = expand(rules.simulate.output.record, site=site)[0]
+    tables = CONFIG.data.sites[site].record.sources
+    files = [table.table for table in tables if not table.is_database]
+    return [simulated if file == SIMULATE else file for file in files]
 
 
 def atlas_input(wildcards):

@@ -1,4 +1,5 @@
-# evaluate: every number of the report. Fails unless exams in = analysed + excluded.
+# evaluate: every number of the report, and summary.json with the headline figures and every gap.
+# Fails unless exams in = analysed + excluded.
 # reads: predict, cohort, split, catalog    writes: results/evaluate/    grain: study
 
 
@@ -14,8 +15,19 @@ rule evaluate:
         flow="results/evaluate/flow.csv",
         analysed="results/evaluate/analysed.csv",
         metrics="results/evaluate/metrics.csv",
+        thresholds="results/evaluate/thresholds.csv",
+        cutpoints="results/evaluate/cutpoints.csv",
+        bland_altman="results/evaluate/bland_altman.csv",
         residuals="results/evaluate/residuals.csv",
+        subgroups="results/evaluate/subgroups.csv",
+        contrasts="results/evaluate/contrasts.csv",
+        comparisons="results/evaluate/comparisons.csv",
+        coverage="results/evaluate/coverage.csv",
+        calibration="results/evaluate/calibration.csv",
+        roc="results/evaluate/roc.csv",
+        decision="results/evaluate/decision.csv",
         table1="results/evaluate/table1.csv",
+        summary="results/evaluate/summary.json",
     log:
         "logs/evaluate/evaluate.log",
     benchmark:

@@ -4,7 +4,7 @@
 
 rule predict:
     input:
-        packs=every_shard(rules.pack),
+        packs=every_shard(*PACKS),
         cohort=rules.cohort.output.cohort,
         splits=rules.split.output.splits,
         models=expand(rules.train.output.model, fold=FOLDS),
@@ -24,5 +24,6 @@ rule predict:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
     params:
         settings=settings("predict"),
+        target=settings("target"),
     script:
         "../workflow_scripts/predict.py"

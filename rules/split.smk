@@ -9,6 +9,8 @@ rule split:
         code=stage_code("split"),
     output:
         splits="results/split/splits.csv",
+        strata="results/split/strata.csv",
+        used="results/split/ledger.json",
     log:
         "logs/split/split.log",
     benchmark:
@@ -20,6 +22,7 @@ rule split:
     params:
         settings=settings("split"),
         target=settings("target"),
+        folds=CONFIG.split.fold_names(CONFIG.data.sites),
         ledger=LEDGER,
     script:
         "../workflow_scripts/split.py"

@@ -2,10 +2,11 @@
 # reads: pack, cohort, split    writes: results/train/fold-{fold}/    grain: fold
 # The checkpoint lies beside the declared outputs, which Snakemake deletes before a rerun.
 
+PACKS = [rules.pack] if "images" in CONFIG.train.inputs else []
 
 rule train:
     input:
-        packs=every_shard(rules.pack),
+        packs=every_shard(*PACKS),
         cohort=rules.cohort.output.cohort,
         splits=rules.split.output.splits,
         code=stage_code("train"),

@@ -4,7 +4,9 @@ from liverstiff.adapter import paths, stage_log
 
 with stage_log(snakemake.log[0]):
     from liverstiff.catalog import catalog_site
+    from liverstiff.config import RecordConfig
 
+    record = snakemake.params.record
     catalog_site(
         site=snakemake.wildcards.site,
         **paths(snakemake.input),
@@ -12,6 +14,7 @@ with stage_log(snakemake.log[0]):
         key=Path(snakemake.params.key),
         cache=Path(snakemake.params.cache),
         nifti=snakemake.params.nifti,
+        record=RecordConfig(**record) if record else None,
         mre_series=snakemake.params.mre_series,
         workers=snakemake.threads,
     )

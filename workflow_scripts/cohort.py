@@ -4,15 +4,15 @@ from liverstiff.adapter import paths, stage_log
 
 with stage_log(snakemake.log[0]):
     from liverstiff.cohort import build_cohort
-    from liverstiff.config import CohortConfig, DataConfig
+    from liverstiff.config import CohortConfig, DataConfig, TargetConfig
 
     data = DataConfig(**snakemake.params.data)
     build_cohort(
-        **paths(snakemake.input, "records"),
+        **paths(snakemake.input),
         **paths(snakemake.output),
-        records=dict(zip(data.sites, map(Path, snakemake.input.records), strict=True)),
         sites=data.sites,
         temporal_cut=data.temporal_cut,
         key=Path(snakemake.params.key),
         settings=CohortConfig(**snakemake.params.settings),
+        target=TargetConfig(**snakemake.params.target),
     )

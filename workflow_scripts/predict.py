@@ -3,7 +3,7 @@ from pathlib import Path
 from liverstiff.adapter import paths, stage_log
 
 with stage_log(snakemake.log[0]):
-    from liverstiff.config import PredictConfig
+    from liverstiff.config import PredictConfig, TargetConfig
     from liverstiff.predict import predict_partition
 
     predict_partition(
@@ -13,4 +13,5 @@ with stage_log(snakemake.log[0]):
         models=[Path(path).parent for path in snakemake.input.models],
         calibration=next(map(Path, snakemake.input.calibration), None),
         settings=PredictConfig(**snakemake.params.settings),
+        target=TargetConfig(**snakemake.params.target),
     )

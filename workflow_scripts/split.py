@@ -9,6 +9,7 @@ with stage_log(snakemake.log[0]):
     split_cohort(
         **paths(snakemake.input),
         **paths(snakemake.output),
+        folds=snakemake.params.folds,
         ledger=Path(snakemake.params.ledger),
         settings=SplitConfig(**snakemake.params.settings),
         target=TargetConfig(**snakemake.params.target),

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from liverstiff.config import SIMULATE, Config, RecordConfig, SegmentConfig
+from liverstiff.config import SIMULATE, Config, SegmentConfig, TableConfig
 from liverstiff.errors import ConfigError, LiverStiffError
 from liverstiff.nifti_lists import list_images
 from liverstiff.overrides import read_overrides
@@ -66,12 +66,15 @@ def check_inputs(config: Config, root: Path = Path()) -> None:
     """
     problems: list[str] = []
     for name, site in config.data.sites.items():
-        if site.nifti is not None:
+        if site.record_only:
+            pass  # its exams are in the record
+        elif site.nifti is not None:
             problems += _check_nifti(f"data.sites.{name}.nifti", root / site.nifti)
         elif site.dicom != SIMULATE:
             problems += _check_tree(f"data.sites.{name}.dicom", root / str(site.dicom))
-        if site.record.table != SIMULATE:
-            problems += _check_table(f"data.sites.{name}.record", root / site.record.table, site.record)
+        for place, table in enumerate(site.record.sources):
+            key = f"data.sites.{name}.record" + (f".tables.{place}" if site.record.tables else "")
+            problems += _check_table(key, root, table)
     problems += _check_segment(config.segment, root)
     if config.catalog.overrides is not None:
         problems += _mistakes(lambda: read_overrides([root / str(config.catalog.overrides)]))
@@ -167,18 +170,31 @@ def _is_dicom(path: Path) -> bool:
         return False
 
 
-def _check_table(key: str, path: Path, record: RecordConfig) -> list[str]:
-    """Problems with a site's record: the file, then its columns."""
+def _check_table(key: str, root: Path, table: TableConfig) -> list[str]:
+    """Problems with a table of a record: the file, then, of a CSV, its columns; of a database, its password."""
+    if table.is_database:
+        absent = table.password_env is not None and table.password_env not in os.environ
+        return [f"{key}.password_env: no environment variable {table.password_env}; set it"] if absent else []
+    if not table.is_file:
+        return []
+    path = root / str(table.table)
     if not path.is_file():
-        return [f"{key}.table: no file {path}; expected the site's health record as CSV; correct the path"]
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        header = next(csv.reader(file), [])
-    wanted = {"patient": record.patient, "date": record.date}
-    wanted |= {f"columns.{name}": column.column for name, column in record.columns.items()}
+        return [f"{key}.table: no file {path}; expected the site's health record; correct the path"]
+    if path.suffix.lower() not in (".csv", ".tsv", ".txt"):
+        return []
+    encoding = "utf-8-sig" if table.encoding == "utf-8" else table.encoding
+    with path.open(newline="", encoding=encoding, errors="replace") as file:
+        line = file.readline()
+    if "\ufffd" in line:
+        return [f"{key}.encoding: {path} is not in {table.encoding}; set encoding, e.g. latin-1"]
+    signs = [table.delimiter] if table.delimiter else [",", ";", "\t", "|"]
+    header = max((next(csv.reader([line], delimiter=sign), []) for sign in signs), key=len)
+    wanted = {"patient": table.patient, "date": table.date}
+    wanted |= {f"columns.{name}": column.column for name, column in table.columns.items()}
     return [
         f"{key}.{name}: no column {column!r} in {path}; its columns are {', '.join(header)}; correct the name"
         for name, column in wanted.items()
-        if column not in header
+        if column is not None and column not in header
     ]
 
 

@@ -139,6 +139,49 @@ def segment(
     Console().print(f"method {found.method}, predicted Dice of the liver {found.quality:.2f}")
 
 
+@app.command()
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="CSV, a row per exam", exists=True, dir_okay=False)],
+    out: Annotated[Path, typer.Option(help="folder to write to")],
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="where your columns have other names: reference=stiffness, patient=id; of estimate, reference, "
+            "patient, exam, partition, fold, low, high, second, and of the covariates site, age, sex, bmi, steatosis, "
+            "vendor, field_t, mre_type"
+        ),
+    ] = None,
+    name: Annotated[str, typer.Option(help="what is estimated")] = "liver stiffness",
+    unit: Annotated[str, typer.Option(help="its unit")] = "kPa",
+    threshold: Annotated[list[float] | None, typer.Option(help="at or above is a case; may be repeated")] = None,
+    margin: Annotated[float, typer.Option(help="differences of the residual below this are taken for none")] = 0.2,
+    reference_cv: Annotated[float, typer.Option(help="coefficient of variation of the reference")] = 0.10,
+    resamples: Annotated[int, typer.Option(help="bootstrap resamples of patients", min=100)] = 2000,
+) -> None:
+    """All statistics of agreement for anybody's estimates: CSV tables and summary.json.
+
+    `second` is another model's estimate, to compare. Thresholds are 2.5, 3, 3.5, 4 and 5 unless given.
+
+    Example: liverstiff evaluate study.csv --out statistics --column reference=mre_kpa --column patient=id
+    """
+    from liverstiff.config import EvaluateConfig, TargetConfig
+    from liverstiff.evaluate import Columns, evaluate_predictions, headlines
+
+    levels = {"thresholds": tuple(threshold), "bands": tuple(threshold)} if threshold else {}
+    try:
+        target = TargetConfig(name=name, unit=unit, margin=margin, **levels)
+        settings = EvaluateConfig(resamples=resamples, reference_cv=reference_cv)
+        named = dict(one.split("=", 1) for one in column or [])
+    except ValueError as error:
+        raise ConfigError(f"options of evaluate: {str(error).splitlines()[0]}; see --help") from None
+    folder = evaluate_predictions(predictions, out, Columns.found_in(predictions, **named), settings, target)
+    table = Table("partition", "exams", "patients", "figure", "value", "95 % interval")
+    for row in headlines(folder):
+        table.add_row(*row)
+    Console().print(table)
+    Console().print(f"tables in {out}, headlines and gaps in {out / 'summary.json'}")
+
+
 def _shortened(b_values: str) -> str:
     """The distinct b-values, to whole numbers."""
     return " ".join(dict.fromkeys(f"{float(b):.0f}" for b in b_values.split()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import fnmatch
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,14 @@ COLUMNS = ("site", "exam", "series", "text", "kind", "take", "note")
 """``site``, ``exam``, ``series`` and ``text`` select (an empty cell selects all); ``kind`` and ``take`` decide."""
 
 TAKE = ("", "yes", "no")
+
+MRE_KINDS = {
+    "masked": (Kind.MRE_MASKED, ""),
+    "confidence": (Kind.MRE_CONFIDENCE, ""),
+    "stiffness": (Kind.MRE_STIFFNESS, ""),
+    "magnitude": (Kind.MRE_RAW, "magnitude"),
+}
+"""Kind and variant of the series that a site's expressions name, the first that matches counting."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +68,12 @@ class Overrides:
 
     rows: list[Override] = field(default_factory=list)
     used: Counter[Override] = field(default_factory=Counter)
+    maps: dict[str, str] = field(default_factory=dict)
+    """A site's expressions for its elastograms, by the keys of :data:`MRE_KINDS`."""
 
     def apply(self, site: str, exam: str, series: Identified) -> Identified:
-        """The series as the last row that selects it says."""
+        """The series as the last row that selects it says; before that, as the site's expressions say."""
+        series = _named(series, self.maps)
         for row in self.rows:
             if row.selects(site, exam, series):
                 self.used[row] += 1
@@ -71,6 +83,24 @@ class Overrides:
     def report(self) -> Iterator[dict[str, int]]:
         """How many series each row changed; 0 for a row that selects nothing at this site."""
         return ({"table": row.table, "row": row.row, "series": self.used[row]} for row in self.rows)
+
+
+def _named(series: Identified, maps: dict[str, str]) -> Identified:
+    """The series as the map of elastography that the site's expressions name it; pictures are never maps.
+
+    What was found to be such a map and does not match is not taken.
+    """
+    header = series.stack.first.header
+    if header.capture or header.colour or header.burned_in:
+        return series
+    for name, (kind, variant) in MRE_KINDS.items():
+        if name in maps and re.search(maps[name], series.text):
+            reason = f"the site's expression for {name}; by its header {series.kind}: {series.reason}"
+            return replace(series, kind=kind, variant=variant, confidence=1.0, reason=reason, code=None, declared=True)
+    if any(MRE_KINDS[name] == (series.kind, series.variant) for name in maps):
+        reason = f"{series.reason}; the site's expression names another"
+        return replace(series, code=SeriesReason.OVERRIDDEN, reason=reason)
+    return series
 
 
 def _overridden(series: Identified, row: Override) -> Identified:
@@ -88,8 +118,12 @@ def _overridden(series: Identified, row: Override) -> Identified:
     return series
 
 
-def read_overrides(paths: list[Path]) -> Overrides:
+def read_overrides(paths: list[Path], maps: dict[str, str] | None = None) -> Overrides:
     """Read the tables, later ones winning.
+
+    Args:
+        paths: the tables.
+        maps: a site's expressions for its elastograms, by the keys of :data:`MRE_KINDS`.
 
     Raises:
         ConfigError: one line per mistake: a column, kind or word that does not exist, a row that selects everything.
@@ -102,7 +136,7 @@ def read_overrides(paths: list[Path]) -> Overrides:
         mistakes += [f"catalog.overrides: {path}: {text}" for row in read for text in _mistakes(row)]
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    return Overrides([replace(row, text=row.text.lower()) for row in rows])
+    return Overrides([replace(row, text=row.text.lower()) for row in rows], maps=maps or {})
 
 
 def _read(number: int, path: Path) -> list[Override]:

@@ -1,7 +1,7 @@
 """Keyed pseudonyms: who holds the key can link an exam to its pseudonym again, nobody else can.
 
-HMAC with SHA-256 (RFC 2104) over ``patient|site|PatientID`` and ``exam|site|StudyInstanceUID``, cut to 12 hexadecimal
-digits.
+HMAC with SHA-256 (RFC 2104) over ``patient|site|PatientID``, ``person|number`` and ``exam|site|StudyInstanceUID``, cut
+to 12 hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ KEY_BYTES = 32
 def patient_pseudonym(key: bytes, site: str, patient_id: str) -> str:
     """``p`` and 12 hexadecimal digits for a PatientID (medical record number) of a site."""
     return "p" + _digest(key, f"patient|{site}|{patient_id}")
+
+
+def person_pseudonym(key: bytes, person_id: str) -> str:
+    """``p`` and 12 hexadecimal digits for a number of a person that is the same at all sites."""
+    return "p" + _digest(key, f"person|{person_id}")
 
 
 def exam_pseudonym(key: bytes, site: str, study_uid: str) -> str:

@@ -113,12 +113,18 @@ class Reason(StrEnum):
     # elastography
     NO_CONFIDENT_PIXEL = "no_confident_pixel"
     AREA_TOO_SMALL = "area_too_small"
+    WRONG_FREQUENCY = "wrong_frequency"
     UNIT_UNCLEAR = "unit_unclear"
     STIFFNESS_OUT_OF_RANGE = "stiffness_out_of_range"
     # cohort, split
     NO_STUDY_DATE = "no_study_date"
     NO_RECORD = "no_record"
+    NOT_ELIGIBLE = "not_eligible"
+    NO_REFERENCE = "no_reference"
+    MISSING_VALUE = "missing_value"
     PATIENT_IN_DEVELOPMENT = "patient_in_development"
+    PATIENT_AT_DEVELOPMENT_SITE = "patient_at_development_site"
+    PATIENT_IN_OTHER_FOLD = "patient_in_other_fold"
 
 
 @dataclass(frozen=True)

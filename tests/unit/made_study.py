@@ -11,6 +11,11 @@ from liverstiff.config import EvaluateConfig, TargetConfig
 from liverstiff.evaluate import evaluate_study
 
 OUTPUTS = ("flow", "analysed", "metrics", "residuals", "table1")
+"""What the report reads; the others are in the same folder."""
+TABLES = (
+    *(*OUTPUTS, "thresholds", "cutpoints", "bland_altman", "subgroups", "contrasts", "comparisons", "coverage"),
+    *("calibration", "roc", "decision"),
+)
 SITES = {"alba": "GE", "brook": "Siemens", "cedar": "Philips", "delta": "Siemens"}
 SPLITS = {"cross-validation": 34, "temporal": 12, "external": 14}
 EXCLUDED = [
@@ -47,11 +52,12 @@ def write_inputs(folder: Path, sizes: dict[str, int] | None = None, noise: float
     paths = {name: folder / f"in-{name}.csv" for name in tables}
     for name, table in tables.items():
         table.to_csv(paths[name], index=False)
-    outputs = {name: folder / "out" / f"{name}.csv" for name in OUTPUTS}
+    outputs = {name: folder / "out" / f"{name}.csv" for name in TABLES}
     return {
         "predictions": predictions,
         **paths,
-        **outputs,
+        "tables": outputs,
+        "summary": folder / "out" / "summary.json",
         "settings": EvaluateConfig(resamples=200),
         "target": TargetConfig(),
     }
@@ -88,4 +94,5 @@ def evaluated(folder: Path, sizes: dict[str, int] | None = None, noise: float = 
     """Write and evaluate a made study; paths of the tables by name, with ``exclusions``."""
     arguments = write_inputs(folder, sizes, noise)
     evaluate_study(**arguments)  # type: ignore[arg-type]
-    return {name: arguments[name] for name in (*OUTPUTS, "exclusions")}  # type: ignore[misc]
+    tables: dict[str, Path] = arguments["tables"]  # type: ignore[assignment]
+    return {**{name: tables[name] for name in OUTPUTS}, "exclusions": arguments["exclusions"]}  # type: ignore[dict-item]

@@ -282,7 +282,7 @@ def test_vessels_are_left_out(shard):
 
 
 def test_a_site_rule_decides_the_unit_only_where_it_can_be_true(shard):
-    assert ge(shard, 2500).read(units={"alba": "kPa"})[0].reason == Reason.UNIT_UNCLEAR
+    assert ge(shard, 2500).read(sites={"alba": {"unit": "kPa"}})[0].reason == Reason.UNIT_UNCLEAR
 
 
 def test_the_same_exam_gives_the_same_bytes(shard):

@@ -70,7 +70,14 @@ def test_truth_names_every_series(exam):
     site, folder, images = exam
     assert series_types(images) == true_types(folder)
     truth = pd.read_csv(folder / "truth_series.csv", keep_default_na=False)
-    assert set(truth.loc[truth["source"], "kind"]) == {"T1w", "T2w", "DWI", "MRE_stiffness", "MRE_confidence"}
+    assert set(truth.loc[truth["source"], "kind"]) == {
+        "T1w",
+        "T2w",
+        "DWI",
+        "MRE_stiffness",
+        "MRE_confidence",
+        "MRE_raw",
+    }
     assert {image.Manufacturer for image in images} == {MAKERS[site]}
     assert {image.StudyInstanceUID for image in images} == set(truth["study_uid"])
 

@@ -62,7 +62,8 @@ def test_every_kind_and_variant_turns_up(cohort):
     found = truth.groupby("kind")["variant"].agg(set).to_dict()
     assert found == VARIANTS | {kind: {""} for kind in PLAIN}
     sources = truth[truth["source"]]
-    assert set(sources["kind"]) == {"T1w", "T2w", "DWI", "MRE_stiffness", "MRE_masked_stiffness", "MRE_confidence"}
+    maps = {"MRE_stiffness", "MRE_masked_stiffness", "MRE_confidence", "MRE_raw"}
+    assert set(sources["kind"]) == {"T1w", "T2w", "DWI", *maps}
     assert "fat" not in set(sources["variant"])
 
 

@@ -25,6 +25,9 @@ from liverstiff.records import SEQUENCES, Kind, SeriesReason
 
 MRE_MAPS = (Kind.MRE_STIFFNESS, Kind.MRE_MASKED, Kind.MRE_CONFIDENCE)
 
+SAME_PLACE_MM = 1.0
+"""A slice of the magnitude is one of the map where it lies this near."""
+
 REPEATS = 3
 """This many T1w acquisitions with the same parameters are a dynamic series, whether or not its header says so."""
 
@@ -213,7 +216,7 @@ def unfit(series: Identified) -> Fault | None:
     """Why a source cannot be taken; None when it can."""
     if series.stack.first.header.burned_in:
         return Fault(SeriesReason.BURNED_IN, "the header says that text is burned into the pixels")
-    if series.kind in MRE_MAPS:  # slices of a map may lie anywhere
+    if series.kind in (*MRE_MAPS, Kind.MRE_RAW):  # slices of a map may lie anywhere
         fault = series.stack.fault()
         return None if fault and fault.reason in (SeriesReason.UNEVEN_SLICES, SeriesReason.MISSING_SLICE) else fault
     if series.kind == Kind.DWI and len(_distinct_b(series.stack)) < 2:
@@ -271,7 +274,29 @@ def _elastography_set(exam: list[Identified]) -> list[Identified]:
     sets = [
         [stiffness, *_mates(stiffness, maps)] for stiffness in maps if stiffness.kind == Kind.MRE_STIFFNESS
     ]  # a repeat replaces the attempt before it
-    return max(sets, key=lambda found: (found[0].forced, len(found), found[0].time, found[0].series), default=[])
+    best = max(sets, key=lambda found: (found[0].forced, len(found), found[0].time, found[0].series), default=[])
+    return best + (_magnitude(best[0], exam) if best else [])
+
+
+def _magnitude(stiffness: Identified, exam: list[Identified]) -> list[Identified]:
+    """The magnitude by which the liver is placed in a stiffness map: at its slices, nearest in series number."""
+    found = [
+        series
+        for series in exam
+        if (series.kind, series.variant) == (Kind.MRE_RAW, "magnitude")
+        and series.code != SeriesReason.OVERRIDDEN
+        and unfit(series) is None
+        and _at_the_places(series.stack, stiffness.stack)
+    ]
+    return sorted(found, key=lambda series: (_distance(series, stiffness), series.series))[:1]
+
+
+def _at_the_places(stack: Stack, other: Stack) -> bool:
+    """True when the slices of two stacks are as many, parallel, and as far along their normal."""
+    if stack.normal is None or other.normal is None or len(stack.positions) != len(other.positions):
+        return False
+    near = zip(stack.positions, other.positions, strict=True)
+    return float(stack.normal @ other.normal) > 0.999 and all(abs(a - b) < SAME_PLACE_MM for a, b in near)
 
 
 def _mates(stiffness: Identified, maps: list[Identified]) -> list[Identified]:

@@ -14,7 +14,9 @@ from pydicom.pixels import pixel_array
 from liverstiff.catalog.choice import choose, without_post_contrast
 from liverstiff.catalog.exam import CatalogedExam, catalog_exam
 from liverstiff.catalog.nifti import NiftiSeries, exam_frame, read_images
+from liverstiff.catalog.recorded import RecordedExam, recorded_exams
 from liverstiff.catalog.scan import Scan, Skipped, scan
+from liverstiff.config import RecordConfig
 from liverstiff.dicom import Frame
 from liverstiff.errors import DataError
 from liverstiff.nifti_lists import list_images
@@ -42,7 +44,7 @@ OVERRIDE_COUNTS = ["site", "table", "row", "series"]
 def catalog_site(
     *,
     site: str,
-    tree: Path,
+    tree: Path | list[Path],
     key: Path,
     private: Path,
     series: Path,
@@ -51,6 +53,8 @@ def catalog_site(
     cache: Path,
     overrides: list[Path],
     nifti: bool = False,
+    record: RecordConfig | None = None,
+    mre_series: dict[str, str] | None = None,
     workers: int = 1,
 ) -> None:
     """Find every MR series of a site, say what it is, and choose the sources of each exam.
@@ -58,7 +62,7 @@ def catalog_site(
     Args:
         site: name of the site.
         tree: folder of DICOM files, in any order and depth, with any names, also packed by gzip or zip; for a site of
-            NIfTI images a BIDS folder or a table of images.
+            NIfTI images a BIDS folder or a table of images; for a site without images the files of its record.
         key: file of the secret key of the pseudonyms; made when absent.
         private: folder (made with mode 0700) for ``files.csv``, ``exams.csv``, ``texts.csv``, ``skipped.csv`` and
             ``duplicates.csv``, which link pseudonyms to identifiers, texts and paths.
@@ -68,6 +72,8 @@ def catalog_site(
         cache: SQLite file of the headers read before; made when absent.
         overrides: the user's tables of corrections.
         nifti: the site's images are NIfTI files.
+        record: the record of a site without images.
+        mre_series: the site's expressions for the series of its elastograms.
         workers: processes that read files.
 
     Raises:
@@ -78,9 +84,15 @@ def catalog_site(
     private_folder(private)
 
     def write() -> None:
-        corrections = read_overrides(overrides)
+        corrections = read_overrides(overrides, mre_series)
         left_out: Iterable[Skipped] = ()
-        if nifti:
+        exams: Iterable[CatalogedExam | RecordedExam]
+        if record is not None:
+            exams = recorded_exams(site, secret, tree if isinstance(tree, list) else [tree], record)
+            counts = "from the record"
+        elif isinstance(tree, list):
+            raise TypeError("several trees of images")
+        elif nifti:
             exams, counts = _nifti_exams(site, secret, tree, corrections, workers)
         else:
             found = scan(tree, cache, workers)
@@ -139,7 +151,9 @@ def _nifti_exam(site: str, key: bytes, images: list[NiftiSeries], overrides: Ove
     return CatalogedExam(identity, exam_frame(images), patients, choose(series))
 
 
-def _write_exams(exams: Iterable[CatalogedExam], private: Path, series: Path) -> tuple[Counter[str], int]:
+def _write_exams(
+    exams: Iterable[CatalogedExam | RecordedExam], private: Path, series: Path
+) -> tuple[Counter[str], int]:
     """Write the tables exam by exam; count the duplicates and the exams."""
     counts: Counter[str] = Counter()
     number = 0

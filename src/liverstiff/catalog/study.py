@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from liverstiff.catalog.recorded import RECORDED
 from liverstiff.config import CatalogConfig
 from liverstiff.pseudonyms import private_folder
 from liverstiff.records import SEQUENCES, ExamStatus, Kind, Reason, SeriesReason, read_table, write_status
@@ -65,8 +66,9 @@ def catalog_study(
     listed = pd.concat([_read_exams(folder / "exams.csv") for folder in private_sites]).sort_values(["site", "exam"])
     all_series = pd.concat([read_table(path) for path in series_sites])
     before = read_table(shards) if Path(shards).exists() else pd.DataFrame(columns=["exam", "shard"])
-    assigned = assign_shards(list(listed.exam), dict(zip(before.exam, before.shard, strict=True)), shard_size)
-    table = exam_table(listed, all_series, settings).assign(shard=lambda rows: rows.exam.map(assigned))
+    imaged = listed.exam[listed.modalities != RECORDED]
+    assigned = assign_shards(list(imaged), dict(zip(before.exam, before.shard, strict=True)), shard_size)
+    table = exam_table(listed, all_series, settings).assign(shard=lambda rows: rows.exam.map(assigned).fillna(""))
     private_folder(Path(linkage).parent)
     _write_shards(table, [folder / "files.csv" for folder in private_sites], private_folder(shard_tables))
     for rows, path in (
@@ -76,12 +78,13 @@ def catalog_study(
         (pd.concat([read_table(path) for path in skipped_sites]), skipped),
         (pd.concat([read_table(path) for path in overridden_sites]), overridden),
         (scan_counts(table), scans),
-        (table[["exam", "shard"]].sort_values(["shard", "exam"]), shards),
+        (table.loc[table.shard != "", ["exam", "shard"]].sort_values(["shard", "exam"]), shards),
     ):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         rows.to_csv(path, index=False)
     print(
-        f"catalog: {len(table)} exams, {(table.status == 'ok').sum()} go on, {table.shard.nunique()} shards", flush=True
+        f"catalog: {len(table)} exams, {(table.status == 'ok').sum()} go on, {len(set(assigned.values()))} shards",
+        flush=True,
     )
 
 
@@ -115,7 +118,7 @@ def exam_table(listed: pd.DataFrame, series: pd.DataFrame, settings: CatalogConf
     decided: list[tuple[str, str]] = []
     for row in listed.itertuples():
         rows = by_exam.get(row.exam, none)
-        taken = rows[rows.chosen]
+        taken = rows[rows.chosen.astype(bool)]
         kinds.append(set(taken.kind))
         variants.append(dict(zip(taken.kind, taken.variant.fillna(""), strict=True)))
         decided.append(_decide(row, rows, settings))
@@ -135,7 +138,7 @@ def scan_counts(table: pd.DataFrame) -> pd.DataFrame:
 
     Sites that differ in the variants they acquire give a network a short cut from the site to the stiffness.
     """
-    going_on = table[table.status == "ok"]
+    going_on = table[(table.status == "ok") & (table.modalities != RECORDED)]
     parts = [
         going_on.assign(
             sequence=name, variant=going_on[f"{name.lower()}_variant"].where(going_on[name.lower()], "absent")
@@ -148,6 +151,8 @@ def scan_counts(table: pd.DataFrame) -> pd.DataFrame:
 
 def _decide(exam: Any, rows: pd.DataFrame, settings: CatalogConfig) -> tuple[str, str]:
     """Reason and detail of an exam that cannot go on; both empty for one that can."""
+    if exam.modalities == RECORDED:
+        return "", ""
     if exam.patients > 1:
         return Reason.CONFLICTING_IDENTITY, (
             f"its study holds images of {exam.patients} patients; correct it in the archive"
@@ -156,7 +161,7 @@ def _decide(exam: Any, rows: pd.DataFrame, settings: CatalogConfig) -> tuple[str
         return Reason.NO_PATIENT_ID, "its header states no PatientID; nobody knows whose it is"
     if exam.duplicate_of:
         return Reason.DUPLICATE_EXAM, f"the same images as {exam.duplicate_of}"
-    kinds = set(rows.kind[rows.chosen])
+    kinds = set(rows.kind[rows.chosen.astype(bool)])
     found = [name for name in SEQUENCES if name in kinds]
     if len(rows) and (rows.code == SeriesReason.WRONG_MODALITY).all():
         return Reason.WRONG_MODALITY, "it holds no MR image"
@@ -180,10 +185,10 @@ def _write_shards(table: pd.DataFrame, files: list[Path], folder: Path) -> None:
     """Per shard: the chosen files of the exams that go on, and the status of all its exams."""
     for old in folder.glob("shard-*.csv"):
         old.unlink()
-    for shard, rows in table.groupby("shard"):
+    for shard, rows in table[table.shard != ""].groupby("shard"):
         write_status([_status(row) for row in rows.to_dict("records")], folder / f"{shard}.status.csv")
         pd.DataFrame(columns=SHARD_FILE_COLUMNS).to_csv(folder / f"{shard}.csv", index=False)
-    going_on = dict(zip(table.exam[table.status == "ok"], table.shard[table.status == "ok"], strict=True))
+    going_on = dict(table.loc[(table.status == "ok") & (table.shard != ""), ["exam", "shard"]].to_numpy())
     for rows in _chosen_rows(files):
         mine_of = rows[rows.exam.isin(going_on)].assign(shard=lambda chosen: chosen.exam.map(going_on))
         for shard, mine in mine_of.groupby("shard"):

@@ -1,226 +1,226 @@
-"""A site's health record in standard names and units, and the values nearest to an exam.
-
-Factors between units: 1 U = 1 umol/min, so 1 ukat/L = 60 U/L (exact). Bilirubin has 584.66 g/mol, so 1 mg/dL =
-17.104 umol/L. Gpt/L (giga particles) = 10^9/L = 10^3/uL = 1/nL. A month is 1/12 of a year.
-"""
+"""A site's health record in standard names, codes and units, under pseudonyms."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from liverstiff.config import ColumnConfig, RecordConfig
-from liverstiff.errors import DataError
-from liverstiff.pseudonyms import patient_pseudonym
+from liverstiff.cohort.units import target_factor, unit_factor, unit_factors
+from liverstiff.cohort.variables import CODES, PLAUSIBLE, STANDARD_UNIT, check_variables, coded, plausible
+from liverstiff.config import ColumnConfig, RecordConfig, TableConfig
+from liverstiff.pseudonyms import patient_pseudonym, person_pseudonym
+from liverstiff.record_tables import (
+    as_text,
+    by_value,
+    dates,
+    failed_rules,
+    numbers,
+    read_columns,
+    row_dates,
+)
 
-ENZYME = {"u/l": 1.0, "iu/l": 1.0, "ukat/l": 60.0, "nkat/l": 0.06}
-UNITS: dict[str, dict[str, float]] = {
-    "age": {"y": 1.0, "a": 1.0, "mo": 1 / 12},
-    "bmi": {"kg/m2": 1.0},
-    "ast": ENZYME,
-    "alt": ENZYME,
-    "ggt": ENZYME,
-    "platelets": {"10^9/l": 1.0, "gpt/l": 1.0, "10^3/ul": 1.0, "k/ul": 1.0, "1/nl": 1.0, "1/ul": 1e-3},
-    "albumin": {"g/dl": 1.0, "g/l": 0.1},
-    "bilirubin": {"mg/dl": 1.0, "mg/l": 0.1, "umol/l": 1 / 17.104},
-    "inr": {"": 1.0, "1": 1.0},
-    "pdff": {"%": 1.0, "fraction": 100.0},
+
+@dataclass(frozen=True)
+class Record:
+    """What the tables of a record say; a patient is a pseudonym, missing where the row has no number."""
+
+    values: pd.DataFrame
+    """``patient, date, variable, value`` in standard units; a coded value is the place of its code."""
+    reported: pd.DataFrame
+    """``patient, date, value, failed`` of the target; ``failed``: the rule that the row does not pass, or empty."""
+    births: pd.DataFrame
+    """``patient, date``."""
+    biopsies: pd.DataFrame
+    """``patient, date``."""
+    persons: pd.DataFrame
+    """``patient, person``, both pseudonyms."""
+    known: pd.DataFrame
+    """``patient``: everyone of whom there is a row."""
+    faults: pd.DataFrame
+    """``patient, what, detail``: what was left out."""
+
+
+PARTS = {
+    "values": ["patient", "date", "variable", "value"],
+    "reported": ["patient", "date", "value", "failed"],
+    "births": ["patient", "date"],
+    "biopsies": ["patient", "date"],
+    "persons": ["patient", "person"],
+    "known": ["patient"],
+    "faults": ["patient", "what", "detail"],
 }
-"""Factor from a unit (lower case) to the standard unit: y, kg/m2, U/L, 10^9/L, g/dL, mg/dL, ratio, %."""
-
-CODES = {"sex": ("female", "male"), "diabetes": ("0", "1")}
-"""The variables that are coded, and their standard codes."""
-
-VARIABLES = ("age", "sex", "bmi", "diabetes", "ast", "alt", "ggt", "platelets", "albumin", "bilirubin", "inr", "pdff")
-
-PLAUSIBLE = {
-    "age": (0, 120),
-    "bmi": (8, 100),
-    "ast": (0.5, 20000),
-    "alt": (0.5, 20000),
-    "ggt": (0.5, 10000),
-    "platelets": (1, 2000),
-    "albumin": (0.5, 10),
-    "bilirubin": (0.02, 80),
-    "inr": (0.5, 20),
-    "pdff": (0, 100),
-}
-"""Values a living patient can have, in standard units; others become missing."""
-
-FROM_ELASTOGRAPHY = re.compile(r"stiff|steif|elasto|fibroscan|vcte|(?<![a-z])(kpa|lsm|swe|mre)(?![a-z])", re.IGNORECASE)
-NUMBER = r"^(?:[<>]=?|≤|≥)?\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)$"
-DATE_FORMATS = ("%Y-%m-%d", "%Y%m%d", "%d.%m.%Y")
+"""The columns of a record's parts."""
 
 
-def read_record(path: Path, config: RecordConfig, *, site: str, key: bytes) -> pd.DataFrame:
-    """A site's record: ``patient`` (pseudonym), ``date``, and the variables it has, in standard units.
+@dataclass(frozen=True)
+class Rows:
+    """One table while it is read."""
 
-    A value given as ``<5`` or ``>5`` counts as the limit, 5. What is implausible becomes missing, counted in the log.
+    table: TableConfig
+    frame: pd.DataFrame
+    """Its wanted columns, of the rows that count."""
+    patient: pd.Series
+    date: pd.Series
+    site: str
+
+    def where(self, column: str) -> str:
+        """How messages call a column."""
+        return f"{self.site}: column {column!r}"
+
+    def dated(self, **columns: object) -> pd.DataFrame:
+        """A table with a row per row."""
+        return pd.DataFrame({"patient": self.patient, "date": self.date, **columns})
+
+
+def read_record(
+    files: Sequence[Path | None],
+    config: RecordConfig,
+    *,
+    site: str,
+    key: bytes,
+    target_unit: str = "kPa",
+    patients: pd.Index | None = None,
+) -> Record:
+    """A site's record.
+
+    A value given as ``<5`` or ``>5`` counts as the limit, 5. What is implausible becomes missing, and a fault.
+
+    Args:
+        files: the file of each table, None for a database.
+        config: the site's ``record``.
+        site: its name.
+        key: key of the pseudonyms.
+        target_unit: unit to which a reported value is brought.
+        patients: the pseudonyms whose rows are wanted; left out, everyone's.
 
     Raises:
         DataError: unknown variable, unit or code, missing column, unreadable value; a column that holds elastography;
             or most values implausible, which a wrong unit would explain.
     """
-    table = _read_text(path, config, site)
-    record = pd.DataFrame(
-        {
-            "patient": _pseudonyms(table[config.patient], site, key),
-            "date": _dates(table[config.date], f"{site}: column {config.date!r}"),
-        }
-    )
-    for variable, column in config.columns.items():
-        where = f"{site}: column {column.column!r}"
-        if variable in CODES:
-            record[variable] = coded(table[column.column], variable, column.codes, where)
-        else:
-            values = numbers(table[column.column], where) * unit_factor(variable, column.unit, where)
-            record[variable] = plausible(values, variable, column, where)
-    undated = int(record.date.isna().sum())
-    if undated:
-        print(f"{site}: {undated} of {len(record)} record rows have no date and cannot be matched")
-    return record
+    for table in config.sources:
+        check_variables(table, site)
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in PARTS}
+    for table, path in zip(config.sources, files, strict=True):
+        for name, part in _read_table(table, path, config, site, key, target_unit, patients):
+            parts[name].append(part)
+    joined = {
+        field.name: pd.concat(
+            [part for part in parts[field.name] if len(part)] or [pd.DataFrame(columns=columns)], ignore_index=True
+        )
+        for field in fields(Record)
+        for columns in [PARTS[field.name]]
+    }
+    return Record(**joined)
 
 
-def _read_text(path: Path, config: RecordConfig, site: str) -> pd.DataFrame:
-    """The wanted columns as text, after the checks of names."""
-    for variable, column in config.columns.items():
-        if FROM_ELASTOGRAPHY.search(variable) or FROM_ELASTOGRAPHY.search(column.column):
-            raise DataError(
-                f"{site}: column {column.column!r} for {variable!r} looks like elastography, which is what is to be "
-                "predicted; remove it from the record's columns"
-            )
-        if variable not in VARIABLES:
-            raise DataError(f"{site}: unknown variable {variable!r}; one of {', '.join(VARIABLES)}")
-    try:
-        table = pd.read_csv(path, dtype=str, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as fault:
-        raise DataError(f"{site}: the record is no readable CSV in UTF-8 ({type(fault).__name__})") from None
-    wanted = [config.patient, config.date, *(column.column for column in config.columns.values())]
-    missing = [name for name in wanted if name not in table]
-    if missing:
-        raise DataError(f"{site}: no column {missing[0]!r} in the record; expected one of {', '.join(table.columns)}")
-    return table
+def _read_table(
+    table: TableConfig,
+    path: Path | None,
+    config: RecordConfig,
+    site: str,
+    key: bytes,
+    target_unit: str,
+    patients: pd.Index | None,
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The parts of a record that one table holds."""
+    frame = read_columns(table, path, _wanted(table), site)
+    patient = _pseudonyms(frame[str(table.patient)], site, key)
+    nobody = int(patient.isna().sum())
+    if nobody:
+        yield "faults", _fault(None, "no_patient_number", f"{nobody} of {len(frame)} rows of a table, left out")
+    keep = patient.notna() if patients is None else patient.isin(patients)
+    frame, patient = frame[keep], patient[keep]
+    yield "known", pd.DataFrame({"patient": patient.unique()})
+    failed = failed_rules(frame, table.where, site)
+    everything = Rows(table, frame, patient, row_dates(table, frame, config.assumed_date, site), site)
+    if table.reported:
+        yield "reported", _reported(everything, target_unit, failed)
+    passed = failed == ""
+    rows = Rows(table, frame[passed], patient[passed], everything.date[passed], site)
+    undated = int(rows.date.isna().sum())
+    if undated and table.date:
+        yield "faults", _fault(None, "no_date", f"{undated} of {len(frame)} rows of a table, left out")
+    for variable, column in table.columns.items():
+        yield from _values(rows, variable, column)
+    if table.birth_date:
+        yield (
+            "births",
+            rows.dated()[["patient"]].assign(
+                date=dates(rows.frame[table.birth_date], rows.where(table.birth_date), table.date_format)
+            ),
+        )
+    if table.biopsy:
+        drawn = dates(rows.frame[table.biopsy], rows.where(table.biopsy), table.date_format)
+        yield "biopsies", rows.dated()[["patient"]].assign(date=drawn).dropna().drop_duplicates()
+    if table.person:
+        person = by_value(
+            as_text(rows.frame[table.person]), lambda text: text.map(lambda one: person_pseudonym(key, one))
+        )
+        yield "persons", pd.DataFrame({"patient": rows.patient, "person": person}).dropna().drop_duplicates()
 
 
-def _pseudonyms(patients: pd.Series, site: str, key: bytes) -> pd.Series:
+def _wanted(table: TableConfig) -> list[str]:
+    """Names of all columns that are read."""
+    names = [table.patient, table.date, table.birth_date, table.biopsy, table.person, *table.where]
+    names += [table.reported.column] if table.reported else []
+    names += [table.long.test, table.long.value, table.long.unit] if table.long else []
+    names += [column.column for column in table.columns.values()]
+    return [name for name in names if name]
+
+
+def _pseudonyms(numbers_: pd.Series, site: str, key: bytes) -> pd.Series:
     """Patient numbers as pseudonyms; a row without a number belongs to nobody."""
-    patients = patients.str.strip()
-    return patients.map({number: patient_pseudonym(key, site, number) for number in patients.dropna().unique()})
+    return by_value(
+        as_text(numbers_), lambda text: text.map(lambda number: patient_pseudonym(key, site, number)).astype(object)
+    )
 
 
-def _dates(text: pd.Series, where: str) -> pd.Series:
-    """Dates as 2024-05-31, 20240531 or 31.05.2024, with or without a time of day.
-
-    Raises:
-        DataError: with the shape of the date only, since dates are private.
-    """
-    day = text.str.strip().str.split(r"[T ]", n=1, regex=True).str[0]
-    dates = pd.Series(pd.NaT, index=text.index, dtype="datetime64[ns]")
-    for form in DATE_FORMATS:
-        dates = dates.fillna(pd.to_datetime(day, format=form, errors="coerce"))
-    wrong = day[dates.isna() & day.notna()]
-    if len(wrong):
-        shape = re.sub(r"\d", "9", re.sub(r"[^\W\d]", "x", wrong.iloc[0]))[:20]
-        raise DataError(f"{where}: a date of the form {shape!r}; expected 2024-05-31, 20240531 or 31.05.2024")
-    return dates
-
-
-def numbers(text: pd.Series, where: str) -> pd.Series:
-    """Numbers; ``<5`` and ``>5`` become their limit.
-
-    Raises:
-        DataError: for text that is no number.
-    """
-    text = text.str.strip()
-    found = text.str.extract(NUMBER, expand=False)
-    wrong = text[found.isna() & text.notna() & (text != "")]
-    if len(wrong):
-        raise DataError(f"{where}: {wrong.iloc[0][:40]!r} is no number; correct the table or leave the cell empty")
-    return found.astype(float)
+def _values(rows: Rows, variable: str, column: ColumnConfig) -> Iterator[tuple[str, pd.DataFrame]]:
+    """One variable of a wide or a long table, and its implausible values."""
+    table, units = rows.table, None
+    if table.long:
+        mine = by_value(as_text(rows.frame[table.long.test]), lambda tests: tests.isin(column.tests)).eq(True)
+        name = table.long.value
+        where = f"{rows.where(name)}, {variable}"
+        rows = Rows(table, rows.frame[mine], rows.patient[mine], rows.date[mine], rows.site)
+        units = rows.frame[table.long.unit] if table.long.unit else None
+    else:
+        name = str(column.column)
+        where = rows.where(name)
+    raw = rows.frame[name]
+    if variable in CODES:
+        yield "values", _long(rows, variable, coded(raw, variable, column.codes, where, table.missing))
+        return
+    if units is None:
+        factor: pd.Series | float = unit_factor(variable, column.unit, where)
+    else:
+        factor = unit_factors(variable, units.where(raw.notna()), column.unit, where)
+    values = numbers(raw, where, table.decimal, table.missing) * factor
+    outside = plausible(values, variable, column.unit, where)
+    yield "values", _long(rows, variable, values.where(~outside))
+    if outside.any():
+        low, high = PLAUSIBLE[variable]
+        detail = f"{variable} outside {low:g} to {high:g} {STANDARD_UNIT[variable]}, left out".replace(" ,", ",")
+        yield "faults", _fault(rows.patient[outside].drop_duplicates(), "implausible_value", detail)
 
 
-def unit_factor(variable: str, unit: str | None, where: str) -> float:
-    """Factor from a site's unit to the standard unit of a variable.
-
-    Raises:
-        DataError: for a unit that is not in the table.
-    """
-    known = UNITS[variable]
-    name = (unit or "").lower().replace(" ", "").replace("µ", "u").replace("μ", "u").replace("²", "2")
-    if name not in known:
-        said = f"unit {unit!r}" if unit else "no unit"
-        raise DataError(f"{where}: {said} for {variable}; expected one of {', '.join(filter(None, known))}")
-    return known[name]
+def _long(rows: Rows, variable: str, values: pd.Series) -> pd.DataFrame:
+    """The rows that hold a value."""
+    return rows.dated(variable=variable, value=values)[values.notna()]
 
 
-def coded(text: pd.Series, variable: str, codes: dict[str, str] | None, where: str) -> pd.Series:
-    """A coded variable in standard codes; ``diabetes`` as 0 and 1.
-
-    Raises:
-        DataError: for a value without a code.
-    """
-    standard = CODES[variable]
-    codes = codes or {code: code for code in standard}
-    wrong_codes = sorted(set(codes.values()) - set(standard))
-    if wrong_codes:
-        raise DataError(f"{where}: code {wrong_codes[0]!r} for {variable}; expected one of {', '.join(standard)}")
-    text = text.str.strip()
-    found = text.map(codes)
-    wrong = text[found.isna() & text.notna() & (text != "")]
-    if len(wrong):
-        raise DataError(
-            f"{where}: {wrong.iloc[0][:40]!r} has no code for {variable}; the codes are {', '.join(codes)}; add it"
-        )
-    return found.astype(float) if variable == "diabetes" else found
+def _reported(rows: Rows, target_unit: str, failed: pd.Series) -> pd.DataFrame:
+    """The reported values in the target's unit."""
+    reported = rows.table.reported
+    assert reported is not None
+    where = rows.where(reported.column)
+    values = numbers(rows.frame[reported.column], where, rows.table.decimal, rows.table.missing)
+    return rows.dated(value=values * target_factor(target_unit, reported.unit, where), failed=failed)
 
 
-def plausible(values: pd.Series, variable: str, column: ColumnConfig, where: str) -> pd.Series:
-    """Values outside the plausible range become missing.
-
-    Raises:
-        DataError: when that is more than half of at least ten values: the unit is likely wrong.
-    """
-    low, high = PLAUSIBLE[variable]
-    outside = values.notna() & ~values.between(low, high)
-    count, given = int(outside.sum()), int(values.notna().sum())
-    if count:
-        print(f"{where}: {count} of {given} values of {variable} outside {low} to {high}, set to missing")
-    if given >= 10 and count > given / 2:
-        raise DataError(
-            f"{where}: {count} of {given} values of {variable} outside {low} to {high}, e.g. "
-            f"{values[outside].iloc[0]:g}; is the unit {column.unit!r} right?"
-        )
-    return values.where(~outside)
-
-
-def nearest_values(exams: pd.DataFrame, record: pd.DataFrame, *, days_before: int, days_after: int) -> pd.DataFrame:
-    """For each exam and variable the value drawn nearest to the exam, within a window.
-
-    Args:
-        exams: ``exam``, ``patient``, ``study_date``.
-        record: ``patient``, ``date`` and variables.
-        days_before: how many days before the exam a value may be drawn; both ends count.
-        days_after: how many days after.
-
-    Returns:
-        Variables by ``exam``, in the order of ``exams``; of two values equally near, the one before the exam.
-    """
-    pairs = exams[["exam", "patient", "study_date"]].merge(record, on="patient")
-    pairs["apart"] = (pairs.date - pairs.study_date).dt.days
-    pairs = pairs[pairs.apart.between(-days_before, days_after)]
-    pairs = pairs.assign(distance=pairs.apart.abs()).sort_values(["distance", "apart"], kind="stable")
-    variables = [name for name in record if name not in ("patient", "date")]
-    return pairs.groupby("exam", sort=False)[variables].first().reindex(exams.exam)
-
-
-def fib4(age: pd.Series, ast: pd.Series, alt: pd.Series, platelets: pd.Series) -> pd.Series:
-    """FIB-4 = age x AST / (platelets x sqrt(ALT)) with y, U/L, 10^9/L (Sterling et al., Hepatology 2006)."""
-    return age * ast / (platelets * np.sqrt(alt))
-
-
-def apri(ast: pd.Series, platelets: pd.Series, upper_limit: float = 40.0) -> pd.Series:
-    """APRI = (AST / upper limit of normal) / platelets x 100 with U/L, 10^9/L (Wai et al., Hepatology 2003)."""
-    return ast / upper_limit / platelets * 100
+def _fault(patients: pd.Series | None, what: str, detail: str) -> pd.DataFrame:
+    rows = [None] if patients is None else list(patients)
+    return pd.DataFrame({"patient": rows, "what": what, "detail": detail})

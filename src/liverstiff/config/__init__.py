@@ -11,9 +11,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from liverstiff.config.data import (
-    ColumnConfig,
     DataConfig,
-    RecordConfig,
     SimulateConfig,
     SimulatedSiteConfig,
     SiteConfig,
@@ -40,6 +38,15 @@ from liverstiff.config.learning import (
     SplitConfig,
     TrainConfig,
 )
+from liverstiff.config.record import (
+    ColumnConfig,
+    LongConfig,
+    RangeConfig,
+    RecordConfig,
+    ReportedConfig,
+    Rule,
+    TableConfig,
+)
 from liverstiff.config.section import SIMULATE, Section, Sequence, SiteName
 
 __all__ = [
@@ -55,13 +62,17 @@ __all__ = [
     "ElastographySiteConfig",
     "EvaluateConfig",
     "HarmonizeConfig",
+    "LongConfig",
     "NetworkConfig",
     "PackConfig",
     "PredictConfig",
     "ProgramConfig",
+    "RangeConfig",
     "RecordConfig",
     "RegisterConfig",
     "ReportConfig",
+    "ReportedConfig",
+    "Rule",
     "Section",
     "SegmentConfig",
     "Sequence",
@@ -70,6 +81,7 @@ __all__ = [
     "SiteConfig",
     "SiteName",
     "SplitConfig",
+    "TableConfig",
     "TargetConfig",
     "TrainConfig",
     "json_schema",
@@ -99,7 +111,8 @@ class Config(Section):
     @model_validator(mode="after")
     def _simulated_sites_exist(self) -> Config:
         for name, site in self.data.sites.items():
-            if SIMULATE in (site.dicom, site.record.table) and name not in self.simulate.sites:
+            simulated = SIMULATE in (site.dicom, *(table.table for table in site.record.sources))
+            if simulated and name not in self.simulate.sites:
                 raise ValueError(f"data.sites.{name} uses 'simulate', but simulate.sites has no {name!r}; add it there")
         return self
 
@@ -107,6 +120,30 @@ class Config(Section):
     def _rules_are_of_sites(self) -> Config:
         for name in sorted(set(self.elastography.sites) - set(self.data.sites)):
             raise ValueError(f"elastography.sites.{name}: no such site in data.sites; correct the name or remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _every_site_has_a_reference(self) -> Config:
+        reference = self.cohort.reference
+        for name, site in self.data.sites.items():
+            if reference == "reported" and not site.record.has_reported:
+                raise ValueError(f"cohort.reference is 'reported', but data.sites.{name}.record has none; add it there")
+            if reference == "elastogram" and site.record_only:
+                raise ValueError(f"cohort.reference is 'elastogram', but data.sites.{name} has no images; see reported")
+        if reference != "elastogram" and self.catalog.require_mre:
+            raise ValueError(
+                f"catalog.require_mre excludes exams without elastogram, but cohort.reference is {reference!r}; "
+                "set catalog.require_mre to false"
+            )
+        if reference != "reported" and self.target.unit != "kPa":
+            raise ValueError(
+                f"target.unit {self.target.unit!r}: an elastogram gives kPa; set cohort.reference: reported"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _folds_have_names(self) -> Config:
+        self.split.fold_names(self.data.sites)
         return self
 
 

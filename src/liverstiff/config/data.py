@@ -3,36 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from liverstiff.config.record import RecordConfig
 from liverstiff.config.section import Section, SiteName
-
-
-class ColumnConfig(Section):
-    """How one column of a record table is read."""
-
-    column: str
-    """Name of the column in the table."""
-    unit: str | None = None
-    """Unit of its values, e.g. `U/L`, `ukat/L`, `mg/dL`; empty for values without one."""
-    codes: dict[str, str] | None = None
-    """What the column's codes mean, e.g. `{F: female, M: male}` or `{yes: "1", no: "0"}`."""
-
-
-class RecordConfig(Section):
-    """A site's health record: one CSV table, a row per patient and date."""
-
-    table: str
-    """Path of the CSV table, or `simulate`."""
-    patient: str
-    """Column with the patient's number, the same as PatientID in DICOM."""
-    date: str
-    """Column with the date of the values."""
-    columns: dict[str, ColumnConfig]
-    """Where each variable is found: age, sex, bmi, diabetes, ast, alt, ggt, platelets, albumin, bilirubin, inr,
-    pdff."""
 
 
 class TargetConfig(Section):
@@ -69,15 +45,27 @@ class SiteConfig(Section):
     dicom: str | None = None
     """Folder of the site's DICOM files, in any shape, or `simulate`."""
     nifti: str | None = None
-    """Instead of `dicom`: a BIDS folder, or a CSV table of images (docs/own-data.md)."""
+    """Instead of `dicom`: a BIDS folder, or a CSV table of images (docs/own-data.md). Without either, the site has no
+    images, and its exams are the rows of its record that hold a reported value."""
     record: RecordConfig
     """The site's health record."""
 
     @model_validator(mode="after")
     def _one_source(self) -> SiteConfig:
-        if (self.dicom is None) == (self.nifti is None):
+        if self.dicom is not None and self.nifti is not None:
             raise ValueError("give either dicom or nifti, the one that holds the site's images")
+        if self.record_only and not self.record.has_reported:
+            raise ValueError("neither dicom nor nifti; give the site's images, or record.reported for a site without")
         return self
+
+    @property
+    def record_only(self) -> bool:
+        """True for a site without images, whose exams are the rows with a reported value."""
+        return self.dicom is None and self.nifti is None
+
+    def recorded(self) -> dict[str, Any] | None:
+        """The record of a site without images, as plain values; None for a site with images."""
+        return self.record.model_dump(mode="json") if self.record_only else None
 
 
 class DataConfig(Section):

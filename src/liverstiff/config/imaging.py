@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -9,6 +10,7 @@ from pydantic import Field, model_validator
 from liverstiff.config.section import Section, Sequence, SiteName
 
 SegmentMethod = Literal["network", "atlas", "masks", "totalsegmentator", "mrsegmentator"]
+MreMap = Literal["masked", "confidence", "stiffness", "magnitude"]
 
 
 class CatalogConfig(Section):
@@ -146,6 +148,38 @@ class SegmentConfig(Section):
         return self
 
 
+class ElastographySiteConfig(Section):
+    """How one site stores its elastograms: overrules what its files state or leave open."""
+
+    series: dict[MreMap, str] = Field({})
+    """Regular expression per map, searched in the series texts (small letters, no accents, joined by `|`); the maps so
+    named are those that match, and no others. Of several that match, the first in the order of MreMap counts."""
+    unit: Literal["Pa", "kPa"] | None = None
+    """Unit of the stiffness map, after `scale`."""
+    scale: float = Field(1.0, gt=0)
+    """What the values of the stiffness map, as its header maps them, are multiplied by to be in `unit`."""
+    confidence: Literal["map", "masked", "none"] | None = None
+    """Where confidence is: a map of its own, a map in which the rest is masked out, or nowhere, so that every pixel
+    counts; left out, what is found."""
+    confidence_full: float | None = Field(None, gt=0)
+    """Value of the confidence map that stands for full confidence."""
+    frequency_hz: float | None = Field(None, gt=0)
+    """Frequency in Hz at which the site drives, where its files do not state it."""
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> ElastographySiteConfig:
+        for name, pattern in self.series.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"series.{name}: {pattern!r} is no regular expression: {error}; correct it") from None
+        if self.scale != 1 and self.unit is None:
+            raise ValueError("scale without unit; give the unit that the scale leads to")
+        if self.confidence_full is not None and self.confidence in ("masked", "none"):
+            raise ValueError(f"confidence_full is of a map, but confidence is {self.confidence!r}; remove one")
+        return self
+
+
 class ElastographyConfig(Section):
     """Stiffness from the elastogram."""
 
@@ -157,10 +191,19 @@ class ElastographyConfig(Section):
     """Smallest area in mm2 over all slices."""
     range_kpa: tuple[float, float] = (0.5, 20.0)
     """Smallest and largest plausible stiffness in kPa."""
+    frequency_hz: float | None = Field(60.0, gt=0)
+    """Frequency in Hz of the vibration; an elastogram that states another is refused. null takes any."""
     tissue_spread: float = Field(3.0, gt=0)
-    """T1w voxels this many robust spreads from the liver's median are vessels or other tissue."""
-    units: dict[SiteName, Literal["Pa", "kPa"]] = Field({})
-    """Unit of a site's stiffness maps; overrules what its files state or leave open."""
+    """Pixels this many robust spreads from the liver's median are vessels or other tissue, in the frame image and in
+    the elastogram's magnitude."""
+    refine: bool = True
+    """Move the liver mask onto the elastogram's magnitude where that fits better than the header's geometry."""
+    sites: dict[SiteName, ElastographySiteConfig] = Field({})
+    """Rules of single sites."""
+
+    def of(self, site: str) -> ElastographySiteConfig:
+        """The rule of a site; one that overrules nothing where none is given."""
+        return self.sites.get(site, ElastographySiteConfig())
 
 
 class PackConfig(Section):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
 
-from liverstiff.config.section import Section
+from liverstiff.config.data import SiteConfig
+from liverstiff.config.record import Rule
+from liverstiff.config.section import Section, Sequence
 
 
 class CohortConfig(Section):
@@ -16,6 +19,18 @@ class CohortConfig(Section):
     """Values this many days before the exam still count."""
     days_after: int = Field(7, ge=0)
     """Values this many days after the exam still count."""
+    biopsy_days: int | None = Field(None, ge=0)
+    """Values drawn up to this many days after a liver biopsy do not count; left out, none drawn after one does."""
+    reference: Literal["elastogram", "reported", "elastogram_else_reported"] = "elastogram"
+    """Where the reference value comes from: read from the elastogram, or reported in the record."""
+    reported_days: int = Field(1, ge=0)
+    """A reported value this many days before or after the exam is that exam's."""
+    reference_range: tuple[float, float] | None = None
+    """Smallest and largest plausible reported value in `target.unit`; left out, 0.5 to 75 for kPa."""
+    eligible: dict[str, Rule] = Field({})
+    """Exams that are taken, by variable: the codes, or a range, that pass, e.g. `{age: {min: 18}}`."""
+    required: tuple[str, ...] = ()
+    """Variables without which an exam is excluded."""
     steatosis_pdff: float = Field(5.0, gt=0)
     """Fat fraction in per cent from which a liver counts as steatotic."""
 
@@ -23,21 +38,62 @@ class CohortConfig(Section):
 class SplitConfig(Section):
     """Folds by patient, a temporal test, an external test."""
 
+    scheme: Literal["kfold", "leave-one-site-out", "leave-one-vendor-out"] = "kfold"
+    """What a fold holds out: a share of the development patients, one development site, or one vendor."""
     folds: int = Field(10, ge=2)
-    """Number of folds of the cross-validation."""
+    """Number of folds of `kfold`."""
+    vendors: tuple[str, ...] = ()
+    """Vendors of the development sites, for `leave-one-vendor-out`, as `exams.csv` of the catalog names them."""
+
+    @property
+    def ledger(self) -> str:
+        """Name of the file with the folds given out, one for each scheme."""
+        return "folds.csv" if self.scheme == "kfold" else f"folds-{self.scheme}.csv"
+
+    def fold_names(self, sites: Mapping[str, SiteConfig]) -> list[str]:
+        """Name of every fold: its number, or the development site or vendor that it holds out.
+
+        Raises:
+            ValueError: unless there are two or more, each once.
+        """
+        names = {
+            "kfold": [str(fold) for fold in range(self.folds)],
+            "leave-one-site-out": [name for name, site in sites.items() if site.role == "development"],
+            "leave-one-vendor-out": list(self.vendors),
+        }[self.scheme]
+        if len(names) < 2 or len(set(names)) < len(names):
+            key = "split.vendors" if self.scheme == "leave-one-vendor-out" else "development sites in data.sites"
+            raise ValueError(f"{key}: got {', '.join(names) or 'none'}; {self.scheme} expects two or more, each once")
+        return names
 
 
 class TrainConfig(Section):
-    """The network and how it learns."""
+    """The model and how it learns."""
 
+    inputs: tuple[Literal["images", "record"], ...] = Field(("images", "record"), min_length=1)
+    """What the model is given; without `images` no packed image is needed."""
+    model: Literal["transformer", "swin", "densenet121", "ridge"] = "transformer"
+    """`transformer` over patches and variables; the encoder of MONAI's SwinUNETR or its DenseNet121 over all channels at
+    once; `ridge`, a linear model of the record and the measured signs."""
+    sequences: tuple[Sequence, ...] = Field(("T1w", "T2w", "DWI"), min_length=1)
+    """Sequences the model is given; an exam without any of them is an error."""
+    measured: Literal["none", "volumes", "signs"] = "signs"
+    """Numbers measured on images that join the variables: volumes of liver and spleen, or also how bright the liver is
+    against spleen and the rest, its ADC, texture and surface."""
     record: tuple[str, ...] = (
         *("age", "sex", "bmi", "diabetes", "ast", "alt", "ggt", "platelets", "albumin", "bilirubin", "inr"),
     )
-    """Variables of the record the model reads."""
+    """Variables of the record the model reads: columns of the cohort table that hold numbers, and sex."""
+    linear: bool = True
+    """A network starts from the ridge estimate of its variables and learns what is to be added."""
+    pretrained: str | None = None
+    """A safetensors file whose tensors of equal name and shape the network starts from."""
     patch: tuple[int, int, int] = (8, 8, 8)
-    """Voxels of one patch along x, y, z; divides `pack.shape`."""
+    """Voxels of one patch of the transformer along x, y, z; divides `pack.shape`."""
+    stem: Literal["linear", "conv"] = "linear"
+    """How the transformer makes a token of a patch."""
     width: int = Field(96, ge=8)
-    """Length of a token."""
+    """Length of a token; for `swin` its feature size, a multiple of 12."""
     depth: int = Field(4, ge=1)
     """Number of transformer blocks."""
     heads: int = Field(4, ge=1)
@@ -54,16 +110,28 @@ class TrainConfig(Section):
     """Weight decay of AdamW."""
     warmup: float = Field(0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises."""
+    inverse_density: bool = False
+    """Exams count the more the rarer their reference value is."""
     inner_validation: float = Field(0.15, gt=0, lt=0.5)
     """Share of a fold's training patients that decide when to stop."""
     patience: int = Field(20, ge=1)
     """Epochs without improvement before training stops."""
-    threads: int = Field(1, ge=1)
-    """CPU threads of one fold; the same number gives the same bytes."""
     drop_sequence: float = Field(0.15, ge=0, lt=1)
     """Chance that a sequence is left out of an exam in training."""
+    drop_value: float = Field(0.05, ge=0, lt=1)
+    """Chance that a known variable is taken for unknown in training."""
+    sensitivity: float = Field(0.30, ge=0, lt=1)
+    """Training fails when other patients' images change the estimates by a smaller share of their SD; 0 asks nothing."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to train; a device that is absent is an error."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the arithmetic in the network; weights are always float32."""
+    compile: bool = False
+    """Compile the network before training; it pays on a GPU."""
+    resident_gb: float = Field(4.0, ge=0)
+    """Images of up to this size lie on the device; more are read from the packs while training goes on."""
+    threads: int = Field(1, ge=1)
+    """CPU threads of one fold; the same number gives the same bytes."""
     seed: int = Field(1, ge=0)
     """Seed of weights, order and augmentation."""
 
@@ -73,6 +141,14 @@ class PredictConfig(Section):
 
     interval: float = Field(0.90, gt=0, lt=1)
     """Coverage of the intervals."""
+    unlike: float = Field(0.99, gt=0.5, lt=1)
+    """An exam less like the training exams than this share of the out-of-fold exams is flagged `unlike_training`."""
+    suspicious_auroc: float = Field(0.86, gt=0.5, le=1)
+    """A model of the record alone that reaches more has seen what it should predict, and prediction stops."""
+    suspicious_r2: float = Field(0.30, gt=0, le=1)
+    """The same for the R2 of the target on its scale."""
+    suspicious_threshold: float | None = None
+    """Where the AUROC is taken; left out, the middle one of `target.thresholds`."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to predict; a device that is absent is an error."""
 
@@ -84,7 +160,13 @@ class EvaluateConfig(Section):
     """Bootstrap resamples of patients."""
     demonstration_below: int = Field(100, ge=0)
     """Figures from fewer exams carry the words `demonstration, not evidence`."""
-    seed: int = 1
+    reference_cv: float = Field(0.10, ge=0, le=0.5)
+    """Within-subject coefficient of variation of the reference, for r corrected for its noise."""
+    within: float = Field(0.19, gt=0, lt=1)
+    """An estimate that differs from the reference by at most this share of it is close."""
+    crossed: int = Field(2, ge=1, le=4)
+    """Largest number of characteristics that are combined to make a subgroup."""
+    seed: int = Field(1, ge=0)
     """Seed of the bootstrap."""
 
 

@@ -1,15 +1,18 @@
-"""Compare held-out estimates with the elastogram: every exam accounted for, every estimate with its interval."""
+"""Compare held-out estimates with the reference: every exam accounted for, every figure with its interval."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from liverstiff.config import EvaluateConfig, TargetConfig
-from liverstiff.evaluate.accounting import fates_of, flow_of, read_predictions
-from liverstiff.evaluate.tables import analysed_of, metrics_of, residuals_of, table1_of
+from liverstiff.evaluate.accounting import fates_of, flow_of
+from liverstiff.evaluate.anybody import Columns, evaluate_predictions
+from liverstiff.evaluate.reading import analysed_of, read_baselines, read_predictions, read_validation, without_estimate
+from liverstiff.evaluate.study import Study, headlines, summary_of, tables_of, write
+from liverstiff.evaluate.table1 import table1_of
 from liverstiff.records import read_table
 
-__all__ = ["evaluate_study"]
+__all__ = ["Columns", "evaluate_predictions", "evaluate_study", "headlines"]
 
 
 def evaluate_study(
@@ -19,13 +22,12 @@ def evaluate_study(
     exclusions: Path,
     splits: Path,
     exams: Path,
-    flow: Path,
-    analysed: Path,
-    metrics: Path,
-    residuals: Path,
-    table1: Path,
+    tables: dict[str, Path],
+    summary: Path,
     settings: EvaluateConfig,
     target: TargetConfig,
+    baselines: Path | None = None,
+    validation: Path | None = None,
 ) -> None:
     """Write the study's numbers, unrounded; a number that is not defined is empty and its ``note`` says why.
 
@@ -35,27 +37,25 @@ def evaluate_study(
         exclusions: exams excluded from the catalogue to the cohort, with stage and reason.
         splits: ``exam, partition, fold, reason``.
         exams: every catalogued exam.
-        flow: output, ``step, stage, reason, partition, exams, patients``.
-        analysed: output, a row per exam with estimate, reference, residual (estimate - reference), covariates.
-        metrics: output, ``partition, group, metric, value, low, high, n, patients, note``; 95 % intervals.
-        residuals: output, how the residual depends on age, sex and BMI, by partition.
-        table1: output, the description of each partition, one row per variable and level.
-        settings: resamples, seed.
-        target: unit, thresholds.
+        tables: output by name: ``flow``, ``analysed``, ``table1`` and those of ``study.tables_of``.
+        summary: output, JSON: headline figures and gaps.
+        settings: resamples, seed, noise of the reference.
+        target: unit, thresholds, bands, margin.
+        baselines: ``baseline, exam, partition, fold, estimate``; None is a stated gap.
+        validation: ``exam, fold, estimate`` of inner validation exams; without it cut-points come from out-of-fold
+            estimates.
 
     Raises:
-        DataError: an exam has no fate or two, or an estimate or its reference is missing.
+        DataError: an exam has no fate or two, or an estimate has no reference.
     """
     catalogued, records, estimates = read_table(exams), read_table(cohort), read_predictions(predictions)
     fates = fates_of(catalogued, read_table(exclusions), read_table(splits), estimates)
-    rows = analysed_of(estimates, records)
-    partitions = list(predictions)
-    for path, table in (
-        (flow, flow_of(fates, partitions)),
-        (analysed, rows),
-        (metrics, metrics_of(rows, partitions, settings, target)),
-        (residuals, residuals_of(rows, partitions, target.unit)),
-        (table1, table1_of(rows, records, partitions)),
-    ):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(path, index=False)
+    lost = without_estimate(estimates)
+    rows, partitions = analysed_of(estimates[~lost], records), list(predictions)
+    study = Study(rows, partitions, read_validation(validation), read_baselines(baselines))
+    gaps = [f"{lost.sum()} exams have no estimate and are excluded"] if lost.any() else []
+    gaps += ["no baselines were handed over, so there are no comparisons"] if study.baselines is None else []
+    gaps += ["no validation estimates were handed over"] if study.validation is None else []
+    found = tables_of(study, settings, target)
+    found |= {"flow": flow_of(fates, partitions), "analysed": rows, "table1": table1_of(rows, records, partitions)}
+    write(found, tables, summary_of(study, found, gaps, settings, target), summary)

@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from liverstiff.errors import DataError
+from liverstiff.evaluate.reading import without_estimate
 
-TYPES = {"exam": str, "fold": str, "estimate": float, "low": float, "high": float}
+NO_ESTIMATE = "no_estimate"
 FATE = ["exam", "step", "stage", "reason", "partition"]
-
-
-def read_predictions(predictions: dict[str, Path]) -> pd.DataFrame:
-    """The estimates of all partitions in one table, with the column ``partition``.
-
-    Raises:
-        DataError: an estimate is missing.
-    """
-    tables = [pd.read_csv(path, dtype=TYPES, usecols=list(TYPES)) for path in predictions.values()]
-    named = [table.assign(partition=name) for name, table in zip(predictions, tables, strict=True)]
-    table = pd.concat(named, ignore_index=True)
-    missing = table[table.estimate.isna()]
-    if len(missing):
-        raise DataError(
-            f"predictions: no estimate for {_some(missing.exam)}; expected kPa for every exam; run predict again"
-        )
-    return table
 
 
 def fates_of(
@@ -35,17 +18,20 @@ def fates_of(
 ) -> pd.DataFrame:
     """What became of every catalogued exam: ``exam, patient, step, stage, reason, partition``.
 
-    ``step`` is ``excluded`` (with stage and reason) or ``analysed`` (with the partition of its estimate).
+    ``step`` is ``excluded`` (with stage and reason) or ``analysed`` (with the partition of its estimate). An exam whose
+    estimate is missing is excluded at the stage ``predict``.
 
     Raises:
         DataError: an exam is catalogued twice, has no fate or two, or was estimated in a partition not its own.
     """
     left_out = splits[splits.partition == "excluded"].assign(stage="split")
+    lost = without_estimate(estimates)
     fates = pd.concat(
         [
             exclusions.assign(step="excluded", partition="").reindex(columns=FATE),
             left_out.assign(step="excluded", partition="").reindex(columns=FATE),
-            estimates.assign(step="analysed", stage="", reason="").reindex(columns=FATE),
+            estimates[~lost].assign(step="analysed", stage="", reason="").reindex(columns=FATE),
+            estimates[lost].assign(step="excluded", stage="predict", reason=NO_ESTIMATE, partition="")[FATE],
         ],
         ignore_index=True,
     )

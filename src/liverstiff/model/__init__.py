@@ -1,35 +1,46 @@
-"""The model that ``train`` makes and ``predict`` uses: the network, what it is given, and how it lies on disk."""
+"""The model that ``train`` makes and ``predict`` uses: what it is given, what it is, and how it lies on disk."""
 
+from liverstiff.model.choices import build
+from liverstiff.model.contract import Batch, Linear, Model, ModelConfig, channel_of, design
 from liverstiff.model.inputs import (
-    MEASURES,
     Fitted,
     channels_present,
     find_exams,
     fit_adc,
-    fit_values,
     raw_values,
     read_batch,
     split_sha256,
     training_exams,
 )
-from liverstiff.model.network import Batch, ModelConfig, StiffnessNet
+from liverstiff.model.network import StiffnessNet
+from liverstiff.model.ridge import Ridge
 from liverstiff.model.saved import Description, choose_device, load_model, save_model, weight_bytes
 from liverstiff.model.scale import from_scale, to_scale
+from liverstiff.model.signs import is_sign, names
+from liverstiff.model.values import ValueScale, fit_values
 
 __all__ = [
-    "MEASURES",
     "Batch",
     "Description",
     "Fitted",
+    "Linear",
+    "Model",
     "ModelConfig",
+    "Ridge",
     "StiffnessNet",
+    "ValueScale",
+    "build",
+    "channel_of",
     "channels_present",
     "choose_device",
+    "design",
     "find_exams",
     "fit_adc",
     "fit_values",
     "from_scale",
+    "is_sign",
     "load_model",
+    "names",
     "raw_values",
     "read_batch",
     "save_model",

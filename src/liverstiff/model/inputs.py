@@ -1,4 +1,4 @@
-"""What the network is given: images conditioned by the liver's own intensities, and standardised numbers of the record.
+"""What a model is given: images conditioned by the liver's own intensities, and standardised numbers beside them.
 
 The scale of T1w, T2w and DWI is each image's own (mean and SD inside the liver), so it needs no fitting and holds for
 a new scanner. The image is not masked: the contrast of liver, spleen and muscle is what is kept.
@@ -16,14 +16,10 @@ import pandas as pd
 import torch
 
 from liverstiff.errors import DataError
-from liverstiff.model.network import Batch
+from liverstiff.model import signs
+from liverstiff.model.contract import Batch
+from liverstiff.model.values import ValueScale
 from liverstiff.records import CHANNELS, LIVER, read_table
-
-MEASURES = ("liver_ml", "spleen_ml")
-"""Numbers measured on the masks, given to the network as variables beside those of the record."""
-
-SKEWED = frozenset({"ast", "alt", "ggt", "platelets", "bilirubin", "inr", "pdff", *MEASURES})
-"""Variables standardised as log(1 + value)."""
 
 CODES: dict[str, dict[str, float]] = {"sex": {"female": 0.0, "male": 1.0}}
 """Variables that are words."""
@@ -39,10 +35,10 @@ LIMIT = 5.0
 class Fitted:
     """Everything that was estimated on the training part of a fold."""
 
-    value_mean: tuple[float, ...]
-    """Per variable: mean, after the logarithm of a skewed one."""
-    value_sd: tuple[float, ...]
-    """Per variable: standard deviation, 1 where it does not vary."""
+    values: ValueScale
+    """Scales of the numbers beside the images."""
+    channels: tuple[str, ...]
+    """Channels that are read."""
     adc_mean: float
     """Mean of ADC x 1000 (mm2/s) over the liver voxels of all exams."""
     adc_sd: float
@@ -71,71 +67,81 @@ def split_sha256(exams: pd.DataFrame) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def find_exams(packs: Sequence[Path], exams: Sequence[str]) -> pd.DataFrame:
-    """Where exams lie: a row per exam, in the order asked, with ``pack, row``, channels and measures.
+def find_exams(packs: Sequence[Path], exams: Sequence[str], channels: Sequence[str]) -> pd.DataFrame:
+    """Where exams lie: a row per exam, in the order asked, with ``pack, row``, channels and volumes.
+
+    Without channels no pack is read, and the rows have no columns.
 
     Raises:
         DataError: for an exam that no shard holds.
     """
+    if not channels:
+        return pd.DataFrame(index=pd.Index(list(exams), name="exam"))
     tables = [read_table(pack / "table.csv").assign(pack=str(pack)) for pack in packs]
-    table = pd.concat([table for table in tables if len(table)] or tables[:1]).set_index("exam")
+    filled = [table for table in tables if len(table)] or tables[:1] or [pd.DataFrame({"exam": []})]
+    table = pd.concat(filled).set_index("exam")
     missing = [exam for exam in exams if exam not in table.index]
     if missing:
         raise DataError(
             f"packs: {len(missing)} of {len(exams)} exams of the split are in no pack table, the first {missing[0]}; "
-            "expected every exam of the cohort; run the stages pack, cohort and split again"
+            "expected every exam of the cohort; run the stages pack, cohort and split again, or leave images out of "
+            "train.inputs for a study without"
         )
     return table.loc[list(exams)]
 
 
-def channels_present(found: pd.DataFrame) -> np.ndarray:
+def channels_present(found: pd.DataFrame, channels: Sequence[str]) -> np.ndarray:
     """Flags (n, channel)."""
-    return found[list(CHANNELS)].to_numpy(dtype=bool)
+    return found[list(channels)].to_numpy(dtype=bool).reshape(len(found), len(channels))
 
 
 def raw_values(cohort: pd.DataFrame, found: pd.DataFrame, variables: Sequence[str]) -> np.ndarray:
-    """Numbers (n, variable) of the exams of ``found``, NaN where unknown, log(1 + value) where skewed.
+    """Numbers (n, variable) of the exams of ``found``, NaN where unknown.
 
     Args:
         cohort: indexed by exam.
         found: result of :func:`find_exams`.
-        variables: :data:`MEASURES`, taken from ``found``, and columns of ``cohort``.
+        variables: signs, measured on the packs, and columns of ``cohort``.
 
     Raises:
-        DataError: for a column that is not there, or a negative value of a skewed variable.
+        DataError: for a column that is not there, or holds words.
     """
-    unknown = [name for name in variables if name not in (*MEASURES, *cohort)]
+    recorded = [name for name in variables if not signs.is_sign(name)]
+    unknown = [name for name in recorded if name not in cohort]
     if unknown:
         raise DataError(f"train.record: no column {', '.join(unknown)} in the cohort table; name columns it has")
     rows = cohort.loc[found.index]
-    columns = [_numbers((found if name in MEASURES else rows)[name], name) for name in variables]
+    measured = measure_signs(found, variables)
+    columns = [_numbers(rows[name], name) if name in recorded else measured[name].to_numpy() for name in variables]
     return np.stack(columns, axis=1) if columns else np.empty((len(found), 0))
+
+
+def measure_signs(found: pd.DataFrame, variables: Sequence[str]) -> pd.DataFrame:
+    """The signs among ``variables``, a row per exam; images are read only where a sign needs them."""
+    wanted = [name for name in variables if signs.is_sign(name)]
+    volumes = found[[name for name in wanted if name in signs.VOLUMES]].astype(float)
+    if len(volumes.columns) == len(wanted):
+        return volumes
+    flags = channels_present(found, CHANNELS)
+    rows = [signs.measure(images, mask, row) for (_, images, mask), row in zip(_each(found), flags, strict=True)]
+    return volumes.join(pd.DataFrame(rows, index=found.index))[wanted]
 
 
 def _numbers(column: pd.Series, name: str) -> np.ndarray:
     """One variable as float64, NaN where unknown."""
     if name in CODES:
         return column.map(CODES[name]).to_numpy(dtype=float)
-    values = column.to_numpy(dtype=float)
-    if name not in SKEWED:
-        return values
-    if (values < 0).any():
-        raise DataError(f"cohort: {name} is {np.nanmin(values):g} in one exam; expected 0 or more; correct the record")
-    return np.log1p(values)
-
-
-def fit_values(values: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and SD of each column over its known values; 0 and 1 for a column nobody knows, SD 1 for a constant."""
-    known = np.isfinite(values)
-    count = np.maximum(known.sum(axis=0), 1)
-    mean = np.where(known, values, 0).sum(axis=0) / count
-    sd = np.sqrt(np.where(known, (values - mean) ** 2, 0).sum(axis=0) / count)
-    return tuple(mean.tolist()), tuple(np.where(sd > 1e-9, sd, 1.0).tolist())
+    try:
+        return column.to_numpy(dtype=float)
+    except ValueError:
+        raise DataError(f"train.record: {name} holds words in the cohort table; name columns of numbers") from None
 
 
 def fit_adc(found: pd.DataFrame) -> tuple[float, float]:
     """Mean and SD of ADC x 1000 over the liver voxels of all exams that have it; 0 and 1 when none has."""
     sums = np.zeros(3)
+    if "ADC" not in found:
+        return 0.0, 1.0
     for _, images, masks in _each(found[found["ADC"].astype(bool)]):
         adc = images[CHANNELS.index("ADC")][masks == LIVER].astype(np.float64)
         sums += (adc.size, adc.sum(), (adc**2).sum())
@@ -149,7 +155,7 @@ def condition(images: np.ndarray, liver: np.ndarray, present: np.ndarray, fitted
     """One exam as the network sees it: T1w, T2w, DWI in in-liver SD / 3 about the liver's mean, ADC in the fold's SD.
 
     Args:
-        images: (channel, x, y, z), ADC x 1000.
+        images: (channel, x, y, z), the channels of ``fitted``, ADC x 1000.
         liver: (x, y, z), True in the liver.
         present: (channel,).
         fitted: constants of the fold.
@@ -164,7 +170,7 @@ def condition(images: np.ndarray, liver: np.ndarray, present: np.ndarray, fitted
     for channel in np.flatnonzero(present):
         voxels = images[channel].astype(np.float32)
         inside = voxels[liver].astype(np.float64)
-        name = CHANNELS[channel]
+        name = fitted.channels[channel]
         if not (inside.size and np.isfinite(voxels).all() and inside.std() > 0):
             raise ValueError(f"{name} is constant or not finite inside the liver")
         mean, sd = (fitted.adc_mean, fitted.adc_sd) if name == "ADC" else (inside.mean(), inside.std())
@@ -178,24 +184,26 @@ def read_batch(found: pd.DataFrame, values: np.ndarray, fitted: Fitted) -> Batch
     Raises:
         DataError: for an exam without a usable channel, or whose image cannot be scaled.
     """
-    present = channels_present(found) & np.array(fitted.trained)
-    if not present.any(axis=1).all():
-        exam = found.index[~present.any(axis=1)][0]
-        raise DataError(
-            f"packs: exam {exam} has none of {', '.join(CHANNELS)}; expected one; exclude it in the catalog"
-        )
+    scaled, known = fitted.values.apply(values)
+    present = channels_present(found, fitted.channels) & np.array(fitted.trained, dtype=bool)
+    numbers = torch.from_numpy(present), torch.from_numpy(scaled), torch.from_numpy(known)
+    if not fitted.channels:
+        nothing = torch.zeros(len(found), 0, 0, 0, 0, dtype=torch.float16)
+        return Batch(nothing, torch.zeros(len(found), 0, 0, 0, dtype=torch.uint8), *numbers)
+    imaged = channels_present(found, CHANNELS).any(axis=1)
+    if not imaged.all():
+        exam = found.index[~imaged][0]
+        raise DataError(f"packs: exam {exam} has none of {', '.join(CHANNELS)}; expected one; exclude it in the catalog")
+    which = [CHANNELS.index(name) for name in fitted.channels]
     images, masks = [], []
     for (exam, voxels, mask), channels in zip(_each(found), present, strict=True):
         try:
-            conditioned = condition(voxels, mask == LIVER, channels, fitted)
+            conditioned = condition(voxels[which], mask == LIVER, channels, fitted)
         except ValueError as error:
             raise DataError(f"packs: exam {exam}: {error}; expected tissue contrast; look at its images") from None
         images.append(torch.from_numpy(conditioned).half())
         masks.append(torch.from_numpy(np.array(mask)))
-    known = np.isfinite(values)
-    scaled = np.where(known, (values - fitted.value_mean) / fitted.value_sd, 0.0).astype(np.float32)
-    flags = torch.from_numpy(present), torch.from_numpy(scaled), torch.from_numpy(known)
-    return Batch(torch.stack(images), torch.stack(masks), *flags)
+    return Batch(torch.stack(images), torch.stack(masks), *numbers)
 
 
 def _each(found: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""The network: patches of four image channels and the variables of the record, one token each, in one transformer.
+"""The network: patches of the image channels and the variables, one token each, in one transformer.
 
 An absent channel is masked out of every attention; an unknown variable has a learned token. Neither is a zero.
 """
@@ -6,72 +6,16 @@ An absent channel is masked out of every attention; an unknown variable has a le
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
-from monai.networks.blocks import TransformerBlock
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention, softplus
 
-from liverstiff.errors import ConfigError
-from liverstiff.records import CHANNELS, LIVER, SPLEEN
+from liverstiff.model.contract import Batch, Model, ModelConfig
+from liverstiff.records import LIVER, SPLEEN
 
 SPREAD_FLOOR = 0.1
-"""Smallest predicted spread, in SD of log stiffness: a few exams learnt by heart must not look certain."""
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """Architecture: what is needed to build the network before its weights are read."""
-
-    shape: tuple[int, int, int]
-    """Voxels of an image (x, y, z)."""
-    patch: tuple[int, int, int]
-    """Voxels of a patch; divides ``shape``."""
-    variables: tuple[str, ...]
-    """Names of the numbers beside the images, in order."""
-    width: int
-    """Numbers per token."""
-    depth: int
-    """Transformer blocks."""
-    heads: int
-    """Attention heads; divides ``width``."""
-    dropout: float = 0.0
-    """Share of activations dropped in training."""
-    channels: tuple[str, ...] = CHANNELS
-    """Names of the image channels, in order."""
-
-    def __post_init__(self) -> None:
-        if any(n % p for n, p in zip(self.shape, self.patch, strict=True)):
-            raise ConfigError(
-                f"train.patch: got {self.patch}; expected divisors of pack.shape {self.shape}; change one"
-            )
-        if self.width % self.heads:
-            raise ConfigError(f"train.width: got {self.width}; expected a multiple of train.heads ({self.heads})")
-
-
-class Batch(NamedTuple):
-    """What the network sees of n exams."""
-
-    images: Tensor
-    """(n, channel, x, y, z), conditioned."""
-    masks: Tensor
-    """(n, x, y, z), 0 elsewhere, 1 liver, 2 spleen."""
-    present: Tensor
-    """(n, channel), True where the channel was acquired."""
-    values: Tensor
-    """(n, variable), standardised, 0 where unknown."""
-    known: Tensor
-    """(n, variable), True where the value is known."""
-
-    def of(self, rows: Tensor) -> Batch:
-        """The exams at ``rows``, in that order, images as float32."""
-        images, *others = (tensor[rows] for tensor in self)
-        return Batch(images.float(), *others)
-
-    def to(self, device: torch.device) -> Batch:
-        """The same exams on a device."""
-        return Batch(*(tensor.to(device) for tensor in self))
+"""Smallest predicted spread, in SD of the target: a few exams learnt by heart must not look certain."""
 
 
 class PatchTokens(nn.Module):
@@ -79,29 +23,34 @@ class PatchTokens(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.patch = config.patch
-        voxels = math.prod(config.patch)
-        patches = math.prod(config.shape) // voxels
-        self.stems = nn.ModuleList(nn.Linear(4 * voxels, config.width) for _ in config.channels)
+        patches = math.prod(config.shape) // math.prod(config.patch)
+        self.stems = nn.ModuleList(_stem(config) for _ in config.channels)
         self.channel = nn.Parameter(0.02 * torch.randn(len(config.channels), 1, config.width))
         self.position = nn.Parameter(0.02 * torch.randn(patches, config.width))
+        self.always = nn.Parameter(0.02 * torch.randn(config.width))
 
     def forward(self, images: Tensor, masks: Tensor) -> Tensor:
         """(n, c, x, y, z) and (n, x, y, z) -> (n, c, p, w) tokens."""
-        voxels = self._cut(images)  # (n, c, p, v)
-        liver = self._cut((masks == LIVER).to(images.dtype))  # (n, p, v)
-        spleen = self._cut((masks == SPLEEN).to(images.dtype))  # (n, p, v)
+        liver, spleen = (masks == LIVER).to(images.dtype), (masks == SPLEEN).to(images.dtype)
         tokens = [
-            stem(torch.cat([voxels[:, c], voxels[:, c] * liver, liver, spleen], dim=-1))  # (n, p, w)
+            stem(torch.stack([images[:, c], images[:, c] * liver, liver, spleen], dim=1)).flatten(2).mT  # (n, p, w)
             for c, stem in enumerate(self.stems)
         ]
         return torch.stack(tokens, dim=1) + self.channel + self.position  # (n, c, p, w)
 
-    def _cut(self, volume: Tensor) -> Tensor:
-        """(..., x, y, z) -> (..., p, v): patches and their voxels."""
-        for size in self.patch:
-            volume = volume.unfold(-3, size, size)  # the window goes last, so the next axis is third from last again
-        return volume.flatten(-3).flatten(-4, -2)
+
+def _stem(config: ModelConfig) -> nn.Module:
+    """(n, 4, x, y, z) -> (n, w, patches along x, y, z)."""
+    if config.stem == "linear":
+        return nn.Conv3d(4, config.width, kernel_size=config.patch, stride=config.patch)
+    half = tuple(size // 2 for size in config.patch)
+    hidden = max(8, config.width // 4)
+    return nn.Sequential(
+        nn.Conv3d(4, hidden, kernel_size=3, stride=2, padding=1),
+        nn.GroupNorm(4 if hidden % 4 == 0 else 1, hidden),
+        nn.GELU(),
+        nn.Conv3d(hidden, config.width, kernel_size=half, stride=half),
+    )
 
 
 class ValueTokens(nn.Module):
@@ -119,8 +68,31 @@ class ValueTokens(nn.Module):
 
     def forward(self, values: Tensor, known: Tensor) -> Tensor:
         """(n, v) values and flags -> (n, v, w) tokens."""
-        told = self.slope * values.unsqueeze(-1) + self.offset  # (n, v, w)
+        told = self.slope * values.masked_fill(~known, 0.0).unsqueeze(-1) + self.offset  # (n, v, w)
         return torch.where(known.unsqueeze(-1), told, self.unknown)
+
+
+class Block(nn.Module):
+    """Attention and perceptron, each after a layer norm and added to what came in."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.heads = config.heads
+        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.perceptron = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, tokens: Tensor, there: Tensor) -> Tensor:
+        """(n, t, w) tokens and (n, t) flags -> (n, t, w); only tokens that are there are attended to."""
+        n, t, w = tokens.shape
+        qkv = self.qkv(self.norms[0](tokens)).view(n, t, 3, self.heads, w // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (n, h, t, w/h) each
+        seen = scaled_dot_product_attention(q, k, v, attn_mask=there[:, None, None, :])
+        tokens = tokens + self.dropout(self.out(seen.transpose(1, 2).reshape(n, t, w)))
+        return tokens + self.dropout(self.perceptron(self.norms[1](tokens)))
 
 
 class AttentionPool(nn.Module):
@@ -138,51 +110,61 @@ class AttentionPool(nn.Module):
         return (score.softmax(dim=-1).unsqueeze(1) @ tokens).squeeze(1)
 
 
-class StiffnessNet(nn.Module):
-    """Mean and spread of log stiffness, in SD of the training exams' log stiffness."""
+class Head(nn.Module):
+    """From features to mean and spread; begins as the linear estimate with a spread of about 1."""
+
+    def __init__(self, features: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Linear(features, width), nn.GELU(), nn.Dropout(dropout))
+        self.out = nn.Linear(width, 2)
+        nn.init.normal_(self.out.weight, std=0.02)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, k) -> what is added to the linear estimate (n,), spread (n,)."""
+        mean, spread = self.out(self.hidden(features)).float().unbind(-1)
+        return mean, SPREAD_FLOOR + softplus(spread)
+
+
+class StiffnessNet(Model):
+    """The transformer over every token that is there."""
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.patches = PatchTokens(config)
-        self.variables = ValueTokens(config)
-        self.blocks = nn.ModuleList(_block(config) for _ in range(config.depth))
-        self.image_pool = AttentionPool(config.width)
-        self.value_pool = AttentionPool(config.width)
-        self.head = nn.Sequential(
-            nn.Linear(2 * config.width, config.width),
-            nn.GELU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.width, 2),
-        )
+        super().__init__(config)
+        self.patches = PatchTokens(config) if config.channels else None
+        self.variables = ValueTokens(config) if config.variables else None
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        parts = [name for name, part in (("images", self.patches), ("variables", self.variables)) if part is not None]
+        self.pools = nn.ModuleDict({name: AttentionPool(config.width) for name in parts})
+        self.head = Head(len(parts) * config.width, config.width, config.dropout)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """A batch of n exams -> mean (n,) and spread (n,); an exam has at least one channel."""
-        absent = ~batch.present[:, :, None, None, None]
-        image_tokens = self.patches(batch.images.masked_fill(absent, 0.0), batch.masks)  # (n, c, p, w)
-        there = batch.present.repeat_interleave(image_tokens.shape[2], dim=1)  # (n, c*p)
-        image_tokens = image_tokens.flatten(1, 2)  # (n, c*p, w)
-        value_tokens = self.variables(batch.values, batch.known)  # (n, v, w)
-        tokens = torch.cat([image_tokens, value_tokens], dim=1)  # (n, c*p + v, w)
-        seen = torch.cat([there, torch.ones_like(batch.known)], dim=1)  # (n, c*p + v)
+    def embed(self, batch: Batch) -> Tensor:
+        """(n, k) features: the pooled tokens of images and of variables."""
+        tokens, flags = self._tokens(batch)
+        seen = torch.cat(list(flags.values()), dim=1)
+        sizes = [flag.shape[1] for flag in flags.values()]
+        joined = torch.cat(list(tokens.values()), dim=1)  # (n, t, w)
         for block in self.blocks:
-            tokens = block(tokens, attn_mask=seen)
-        image_tokens, value_tokens = tokens.split([there.shape[1], batch.known.shape[1]], dim=1)
-        pooled = [self.image_pool(image_tokens, there), self.value_pool(value_tokens, torch.ones_like(batch.known))]
-        mean, spread = self.head(torch.cat(pooled, dim=-1)).unbind(-1)  # (n,), (n,)
-        return mean, SPREAD_FLOOR + nn.functional.softplus(spread)
+            joined = block(joined, seen)
+        parts = zip(flags, joined.split(sizes, dim=1), strict=True)
+        return torch.cat([self.pools[name](part, flags[name]) for name, part in parts], dim=-1)
 
+    def read(self, features: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Mean (n,) and spread (n,)."""
+        added, spread = self.head(features)
+        return self.linear(batch) + added, spread
 
-def _block(config: ModelConfig) -> TransformerBlock:
-    """One block, normalised before attention and before the perceptron.
-
-    MONAI's attention that keeps its matrix: the fused one drops weights in evaluation too.
-    """
-    return TransformerBlock(
-        config.width,
-        4 * config.width,
-        config.heads,
-        dropout_rate=config.dropout,
-        qkv_bias=True,
-        use_flash_attention=False,
-    )
+    def _tokens(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Tokens (n, t, w) of images and of values, and which of them are there (n, t)."""
+        tokens, flags = {}, {}
+        if self.patches is not None:
+            absent = ~batch.present[:, :, None, None, None]
+            found = self.patches(batch.images.masked_fill(absent, 0.0), batch.masks)  # (n, c, p, w)
+            always = self.patches.always.expand(len(found), 1, -1)  # what stands there when no channel does
+            tokens["images"] = torch.cat([found.flatten(1, 2), always], dim=1)
+            there = batch.present.repeat_interleave(found.shape[2], dim=1)
+            flags["images"] = torch.cat([there, torch.ones_like(there[:, :1])], dim=1)
+        if self.variables is not None:
+            tokens["variables"] = self.variables(batch.values, batch.known)
+            flags["variables"] = torch.ones_like(batch.known)
+        return tokens, flags

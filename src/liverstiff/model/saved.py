@@ -12,8 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load, save
 
 from liverstiff.errors import ConfigError, DataError
+from liverstiff.model.choices import build
+from liverstiff.model.contract import Model, ModelConfig
 from liverstiff.model.inputs import Fitted
-from liverstiff.model.network import ModelConfig, StiffnessNet
 
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
@@ -48,7 +49,7 @@ class Description:
     """Libraries that made it."""
 
 
-def weight_bytes(network: StiffnessNet) -> bytes:
+def weight_bytes(network: Model) -> bytes:
     """The weights as the bytes of a safetensors file."""
     return save({name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()})
 
@@ -60,7 +61,7 @@ def save_model(weights: bytes, described: Description, model: Path, description:
     description.write_text(json.dumps(asdict(described), indent=2, sort_keys=True) + "\n")
 
 
-def load_model(folder: Path) -> tuple[StiffnessNet, Description]:
+def load_model(folder: Path) -> tuple[Model, Description]:
     """The network of a fold's folder, ready to predict, and its description.
 
     Raises:
@@ -75,7 +76,7 @@ def load_model(folder: Path) -> tuple[StiffnessNet, Description]:
     weights = (folder / WEIGHTS).read_bytes()
     if hashlib.sha256(weights).hexdigest() != described.weights_sha256:
         raise DataError(f"{folder / WEIGHTS}: not the weights {DESCRIPTION} describes; train the fold again")
-    network = StiffnessNet(described.architecture)
+    network = build(described.architecture)
     network.load_state_dict(load(weights))
     return network.eval(), described
 

@@ -117,7 +117,9 @@ def residuals(study: Study) -> Section:
     """Residual against age, sex and BMI."""
     blocks, rows = [], []
     for partition in filled(study):
-        here = study.residuals[study.residuals.partition == partition]
+        here = study.residuals[
+            (study.residuals.partition == partition) & study.residuals.covariate.isin(list(COVARIATES))
+        ]
         blocks.append(Block("small_figures", [_residual(study, partition, row) for _, row in here.iterrows()]))
         rows.append(Row(partition_text(partition)))
         for _, row in here.iterrows():

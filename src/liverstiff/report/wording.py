@@ -43,10 +43,16 @@ REASONS = {
     "out_of_memory": "not finished within memory",
     "no_confident_pixel": "no confident pixel in the elastogram",
     "area_too_small": "too little confident liver in the elastogram",
+    "wrong_frequency": "elastogram at another frequency",
     "unit_unclear": "unit of the elastogram unclear",
     "stiffness_out_of_range": "stiffness out of range",
-    "no_record": "no health record in the time window",
+    "no_record": "no health record",
+    "not_eligible": "not eligible",
+    "no_reference": "no reported value of the target",
+    "missing_value": "a required value is missing",
     "patient_in_development": "patient is also in the development data",
+    "patient_at_development_site": "patient is also seen at a development site",
+    "patient_in_other_fold": "patient belongs to another site or vendor",
 }
 
 VARIABLES = {

@@ -12,8 +12,17 @@ from liverstiff.simulate import signal
 from liverstiff.simulate.anatomy import Anatomy
 from liverstiff.simulate.signal import Grid
 
-FAILURES = ("no_confident_pixel", "area_too_small")
-"""What can go wrong: iron or no vibration, or a liver that is hardly reached."""
+FAILURES = ("no_confident_pixel", "area_too_small", "wrong_frequency", "unit_unclear", "stiffness_out_of_range")
+"""What can go wrong: iron or no vibration; a liver that is hardly reached; a driver at another frequency; a map stored
+on a scale that nothing states; waves that are none, in a confident map.
+"""
+
+USUAL_HZ, WRONG_HZ = 60.0, (30.0, 40.0, 50.0, 80.0)
+NO_WAVE_KPA = 0.4
+"""What an inversion makes of a liver without waves."""
+
+INVERSION_PX = 1.2
+"""Width over which an inversion mixes the stiffness of neighbours, so that the edge reads what lies beside it."""
 
 _SLICE = Grid((96, 80, 1), (4.0, 4.0, 10.0))
 _KPA = {
@@ -41,6 +50,10 @@ class Elastogram:
     """kPa."""
     confidence: np.ndarray
     """Share, 0 to 1."""
+    frequency_hz: float = USUAL_HZ
+    """Of the vibration."""
+    scale_stated: bool = True
+    """False where the scanner stores the stiffness on a scale of its own."""
 
 
 def slice_grids(spread_mm: float = 0.0, slice_grid: Grid = _SLICE) -> tuple[Grid, ...]:
@@ -57,7 +70,7 @@ def acquire_elastogram(
     failure: str,
     rng: np.random.Generator,
 ) -> Elastogram:
-    """Measure stiffness: the liver's mean over its confident pixels is ``patient['measured_kpa']``.
+    """Measure stiffness: the liver's mean over its confident pixels is ``patient['measured_kpa']``, unless it failed.
 
     Args:
         anatomy: the abdomen.
@@ -77,13 +90,17 @@ def acquire_elastogram(
     liver = slices(anatomy.fraction("liver"))
     vessels = slices(anatomy.fraction("vessels"))
     confidence = _confidence(liver - vessels, failure, rng)
-    confident = (confidence >= 0.95) & (liver > 0.9)
-    grain = _grain(liver.shape, 1.5, rng)
-    grain -= grain[confident].mean() if confident.any() else 0
     kpa = slices(anatomy.paint(dict(_KPA))) * (1 + 0.25 * _grain(liver.shape, 2.5, rng))
-    own = patient["measured_kpa"] * (1 + 0.10 * grain)
-    stiffness = np.clip(liver * own + (1 - liver) * np.clip(kpa, 0.3, None), 0.1, 19.9)
-    return Elastogram(grids, magnitude, stiffness.astype(np.float32), confidence)
+    varied = 1 + 0.10 * _grain(liver.shape, 1.5, rng) + 0.10 * _grain(liver.shape, 8.0, rng)
+    varied = varied * (1 + 0.05 * rng.standard_normal(liver.shape[2:], dtype=np.float32))
+    level = NO_WAVE_KPA if failure == "stiffness_out_of_range" else patient["measured_kpa"]
+    mixed = liver * level * np.clip(varied, 0.4, None) + (1 - liver) * np.clip(kpa, 0.3, None)
+    stiffness = ndimage.gaussian_filter(mixed, (INVERSION_PX, INVERSION_PX, 0))
+    confident = (liver > 0.9) & ((confidence >= 0.95) | (confidence.max() < 0.95))
+    stiffness *= np.where(liver > 0.5, level / stiffness[confident].mean(), 1)
+    frequency = float(rng.choice(WRONG_HZ)) if failure == "wrong_frequency" else USUAL_HZ
+    kept = np.asarray(np.clip(stiffness, 0.1, 19.9), np.float32)
+    return Elastogram(grids, magnitude, kept, confidence, frequency, scale_stated=failure != "unit_unclear")
 
 
 def _grain(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> np.ndarray:

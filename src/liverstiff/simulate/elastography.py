@@ -4,6 +4,7 @@ No elastography object was at hand: units are assumptions, chosen to differ. GE 
 second map that is 0 where it is not confident; Siemens stores Pa with a rescale slope per slice, its enhanced objects
 also state kPa by a real-world value mapping; Philips states kPa by such a mapping and its rescale slope means nothing;
 Canon stores Pa with one slope; UIH stores kPa and says so by RescaleType. Confidence is per mille, per cent or a share.
+The frequency of the vibration stands in the comments.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import numpy as np
 
 from liverstiff.simulate import dialects
 from liverstiff.simulate.dicom import Frame, as_stored, axial_frames
-from liverstiff.simulate.elastogram import Elastogram
+from liverstiff.simulate.elastogram import USUAL_HZ, Elastogram
 
 PHILIPS_KPA_SLOPE, PHILIPS_RESCALE = 0.005, 2.0
 """kPa per stored unit by the real-world value mapping, and the meaningless rescale slope beside it."""
 CANON_PA_SLOPE, UIH_KPA_SLOPE = 5.0, 0.005
+UNSTATED_PA = 62.5
+"""Pa per stored unit of a map whose scale nothing states: a liver of 1.3 to 18 kPa then is neither kPa nor Pa."""
 OFFSETS = 4
 """Phase offsets of the vibration in raw and wave images."""
 
@@ -46,13 +49,23 @@ def elastogram_frames(dialect: dialects.Dialect, role: str, mre: Elastogram, off
     return [replace(f, attributes=a) for f, a in zip(_placed(stored, mre, 0), attributes, strict=True)]
 
 
+def elastogram_attributes(dialect: dialects.Dialect, mre: Elastogram) -> dict[str, Any]:
+    """What all results state: some vendors the frequency of the vibration, all where it is not the usual one."""
+    stated = dialects.VENDORS[dialect] in ("Siemens", "Philips") or mre.frequency_hz != USUAL_HZ
+    return {"ImageComments": f"MRE {mre.frequency_hz:g} Hz"} if stated else {}
+
+
 def _stored(dialect: dialects.Dialect, role: str, mre: Elastogram) -> Stored:
     """Integers and units of a magnitude, stiffness or confidence."""
     if role == "magnitude":
         return [as_stored(1000 * s, 4095) for s in _slices(mre.magnitude)], [{}] * len(mre.grids)
     if role == "confidence":
         return [as_stored(1000 * s, 1000) for s in _slices(mre.confidence)], [_CONFIDENCE[dialect]] * len(mre.grids)
-    stored, attributes = _stiffness(dialect, [1000 * s for s in _slices(mre.stiffness)])
+    pascal = [1000 * s for s in _slices(mre.stiffness)]
+    if mre.scale_stated:
+        stored, attributes = _stiffness(dialect, pascal)
+    else:
+        stored, attributes = [as_stored(s / UNSTATED_PA, 4095) for s in pascal], [{}] * len(pascal)
     if role == "masked":
         confident = _slices(mre.confidence >= 0.95)
         stored = [s * c.astype(s.dtype) for s, c in zip(stored, confident, strict=True)]

@@ -23,7 +23,7 @@ from liverstiff.simulate.dicom import (
     axial_frames,
     coronal_frames,
 )
-from liverstiff.simulate.elastography import elastogram_frames
+from liverstiff.simulate.elastography import elastogram_attributes, elastogram_frames
 from liverstiff.simulate.plan import DIXON, Plan, Step
 from liverstiff.simulate.wording import Wording
 
@@ -154,6 +154,8 @@ class Exam:
             attributes["BurnedInAnnotation"] = "YES"
         if role == "phase" and self._enhanced(step):
             attributes["ComplexImageComponent"] = "PHASE"
+        if step.content == "mre":
+            attributes |= elastogram_attributes(self.scanner.dialect, self.images.mre)
         return Part(kind, variant, source, self._frames(step, role), attributes, self._part_private(role))
 
     def _echo(self, step: Step, role: str) -> dict[str, Any]:

@@ -62,7 +62,7 @@ _RESULTS: dict[str, tuple[Kind, str, bool]] = {
     **dict.fromkeys(("pdff", "r2star", "field_map"), ("other", "", False)),
 }
 _ELASTOGRAM: dict[str, tuple[Kind, str, bool]] = {
-    "magnitude": ("MRE_raw", "magnitude", False),
+    "magnitude": ("MRE_raw", "magnitude", True),
     "phase": ("MRE_raw", "phase", False),
     "wave": ("MRE_wave", "", False),
     "stiffness": ("MRE_stiffness", "", True),

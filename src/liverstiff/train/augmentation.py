@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from liverstiff.model import Batch
-from liverstiff.records import CHANNELS, SEQUENCES
+from liverstiff.model import Batch, ModelConfig, channel_of
 
 STRETCH = 0.06
 """Largest entry added to the affine matrix: scale, shear and rotation of about 3 degrees."""
@@ -18,15 +17,30 @@ SHIFT = 0.10
 GAIN, RAMP, NOISE = 0.10, 0.10, 0.10
 """SD of the log gain, of a linear ramp across the grid, of the noise, in units of a conditioned image."""
 
-CHANNELS_OF = torch.tensor([[name == c or (name == "DWI" and c == "ADC") for c in CHANNELS] for name in SEQUENCES])
-"""(sequence, channel): True where the channel comes from the sequence."""
 
+class Augmentation:
+    """Changes of a batch for one model: the images moved, bent and shaded, sequences and values left out."""
 
-def augment(batch: Batch, drop_sequence: float) -> Batch:
-    """The batch moved and bent a little, with other intensities and with sequences dropped; drawn from torch's seed."""
-    images, masks = move(batch.images, batch.masks)
-    present = drop(batch.present, drop_sequence)
-    return batch._replace(images=shade(images), masks=masks, present=present)
+    def __init__(self, config: ModelConfig, drop_sequence: float, drop_value: float) -> None:
+        sequence = ["DWI" if name == "ADC" else name for name in config.channels]
+        self.channels_of = torch.tensor([[own == name for own in sequence] for name in dict.fromkeys(sequence)])
+        """(sequence, channel): True where the channel comes from the sequence."""
+        self.measured_on = torch.tensor([[channel_of(v) == c for v in config.variables] for c in config.channels])
+        """(channel, variable): True where the number was measured on the channel."""
+        self.free = torch.tensor([name != "ADC" for name in config.channels])
+        """(channel,): True where intensities have no unit."""
+        self.drop_sequence, self.drop_value = drop_sequence, drop_value
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Another batch of the same exams, drawn from torch's seed."""
+        known = batch.known & (torch.rand(batch.known.shape, device=batch.known.device) >= self.drop_value)
+        if not len(self.free):
+            return batch._replace(known=known)
+        images, masks = move(batch.images, batch.masks)
+        present = drop(batch.present, self.channels_of.to(images.device), self.drop_sequence)
+        lost = (batch.present & ~present).float() @ self.measured_on.to(images.device).float() > 0
+        images = shade(images, self.free.to(images.device))
+        return Batch(images, masks, present, batch.values, known & ~lost)
 
 
 def move(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,22 +55,23 @@ def move(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     return moved, labels[:, 0].to(masks.dtype)
 
 
-def shade(images: Tensor) -> Tensor:
-    """Gain, ramp and noise on every channel but ADC, which is physical and gets noise only."""
+def shade(images: Tensor, free: Tensor) -> Tensor:
+    """Gain, ramp and noise on every channel that is ``free`` (c,); ADC is physical and gets noise only."""
     n, c = images.shape[:2]
-    free = torch.tensor([name != "ADC" for name in CHANNELS], device=images.device).view(1, c, 1, 1, 1)
     gain = torch.exp(GAIN * torch.randn(n, c, 1, 1, 1, device=images.device))
     ramp = torch.zeros(n, c, 1, 1, 1, device=images.device)
     for axis in (2, 3, 4):
         line = torch.linspace(-1, 1, images.shape[axis], device=images.device)
         slope = RAMP * torch.randn(n, c, 1, 1, 1, device=images.device)
         ramp = ramp + slope * line.view([-1 if a == axis else 1 for a in range(5)])
-    return torch.where(free, images * gain + ramp, images) + NOISE * torch.randn_like(images)
+    return torch.where(free.view(1, c, 1, 1, 1), images * gain + ramp, images) + NOISE * torch.randn_like(images)
 
 
-def drop(present: Tensor, probability: float) -> Tensor:
-    """Flags (n, channel) with, by chance, one sequence of an exam marked absent, never its only one."""
-    channels_of = CHANNELS_OF.to(present.device)
+def drop(present: Tensor, channels_of: Tensor, probability: float) -> Tensor:
+    """Flags (n, channel) with, by chance, one sequence of an exam marked absent, never its only one.
+
+    ``channels_of`` (sequence, channel) tells which channels a sequence gives.
+    """
     acquired = (present[:, None] & channels_of).any(dim=2)  # (n, sequence)
     chosen = torch.where(acquired, torch.rand(acquired.shape, device=present.device), -1.0).argmax(dim=1)  # (n,)
     dropped = (torch.rand(len(present), device=present.device) < probability) & (acquired.sum(dim=1) > 1)

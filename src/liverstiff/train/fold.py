@@ -16,17 +16,19 @@ from liverstiff import __version__
 from liverstiff.config import TargetConfig, TrainConfig
 from liverstiff.errors import DataError
 from liverstiff.model import (
-    MEASURES,
     Batch,
     Description,
     Fitted,
+    Model,
     ModelConfig,
-    StiffnessNet,
+    ValueScale,
+    build,
     channels_present,
     choose_device,
     find_exams,
     fit_adc,
     fit_values,
+    names,
     raw_values,
     read_batch,
     save_model,
@@ -36,7 +38,8 @@ from liverstiff.model import (
     weight_bytes,
 )
 from liverstiff.records import CHANNELS, read_table
-from liverstiff.train.learning import Material, learn, predict_scaled
+from liverstiff.train.learning import learn, predict_scaled
+from liverstiff.train.material import Material
 
 MIN_EXAMS = 8
 """Fewer training exams than this are refused."""
@@ -82,7 +85,7 @@ def train_fold(
     exams = training_exams(read_table(splits), fold)
     prepared = prepare(exams, read_table(cohort).set_index("exam"), packs, settings, target.transform, fold)
     torch.manual_seed(settings.seed)
-    network = StiffnessNet(_architecture(settings, prepared.batch)).to(device)
+    network = build(_architecture(settings, prepared)).to(device)
     material = prepared.on(device)
     progress = learn(network, material, prepared.fitted, settings, checkpoint, prepared.fingerprint(settings))
     weights = weight_bytes(network)
@@ -118,11 +121,16 @@ class Prepared:
     fitted: Fitted
     """Scales from the others."""
 
+    @property
+    def target(self) -> np.ndarray:
+        """(n,), the reference on the scale of the target, in SD about the mean of the training exams."""
+        return (to_scale(self.reference, self.fitted.transform) - self.fitted.target_mean) / self.fitted.target_sd
+
     def on(self, device: torch.device) -> Material:
         """What the loop needs, on the device."""
         return Material(
             self.batch.to(device),
-            torch.tensor(to_scale(self.reference, self.fitted.transform), dtype=torch.float32, device=device),
+            torch.tensor(self.target, dtype=torch.float32, device=device),
             torch.from_numpy(np.flatnonzero(~self.validation)).to(device),
             torch.from_numpy(np.flatnonzero(self.validation)).to(device),
         )
@@ -161,9 +169,11 @@ def prepare(
             f"splits: {training} training exams outside fold {fold} and its inner validation of "
             f"{len(exams) - training}; expected {MIN_EXAMS} or more; add exams"
         )
-    found = find_exams(packs, exams["exam"].tolist())
-    values = raw_values(cohort, found, (*settings.record, *MEASURES))
-    fitted = fit(found[~validation], values[~validation], reference[~validation], transform)
+    channels, variables = inputs_of(settings)
+    found = find_exams(packs, exams["exam"].tolist(), channels)
+    values = raw_values(cohort, found, variables)
+    scale = fit_values(values[~validation], variables)
+    fitted = fit(found[~validation], channels, scale, reference[~validation], transform)
     return Prepared(read_batch(found, values, fitted), reference, validation, fitted)
 
 
@@ -187,18 +197,26 @@ def inner_validation(patients: pd.Series, reference: np.ndarray, share: float, s
     return np.isin(patients.to_numpy(dtype=str), drawn)
 
 
-def fit(found: pd.DataFrame, values: np.ndarray, reference: np.ndarray, transform: str) -> Fitted:
-    """Scales of images, variables and target from the training exams alone."""
-    value_mean, value_sd = fit_values(values)
+def inputs_of(settings: TrainConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the channels and of the variables that the config asks for."""
+    images = "images" in settings.inputs
+    channels = tuple(name for name in CHANNELS if images and ("DWI" if name == "ADC" else name) in settings.sequences)
+    record = settings.record if "record" in settings.inputs else ()
+    return channels, (*record, *names(settings.measured, channels))
+
+
+def fit(
+    found: pd.DataFrame, channels: tuple[str, ...], values: ValueScale, reference: np.ndarray, transform: str
+) -> Fitted:
+    """Scales of images and target from the training exams alone."""
     adc_mean, adc_sd = fit_adc(found)
     target = to_scale(reference, transform)
-    present = channels_present(found)
     return Fitted(
-        value_mean=value_mean,
-        value_sd=value_sd,
+        values=values,
+        channels=channels,
         adc_mean=adc_mean,
         adc_sd=adc_sd,
-        trained=tuple(bool(column.any()) for column in present.T),
+        trained=tuple(bool(column.any()) for column in channels_present(found, channels).T),
         target_mean=float(target.mean()),
         target_sd=float(max(target.std(), 1e-6)),
         target_range=(float(reference.min()), float(reference.max())),
@@ -214,12 +232,13 @@ def smearing_factor(residual: np.ndarray) -> float:
     return float(np.exp(residual - residual.mean()).mean())
 
 
-def _smearing(network: StiffnessNet, material: Material, fitted: Fitted, size: int) -> float:
+def _smearing(network: Model, material: Material, fitted: Fitted, size: int) -> float:
     """The factor on the inner validation."""
     if fitted.transform != "log":
         return 1.0
-    mean, _ = predict_scaled(network, material.exams, material.validation, fitted, size)
-    return smearing_factor((material.target[material.validation] - mean).cpu().numpy().astype(np.float64))
+    mean, _ = predict_scaled(network, material, material.validation, size)
+    residual = (material.target[material.validation] - mean).cpu().numpy().astype(np.float64)
+    return smearing_factor(fitted.target_sd * residual)
 
 
 def _repeatable(threads: int) -> None:
@@ -229,16 +248,19 @@ def _repeatable(threads: int) -> None:
     torch.use_deterministic_algorithms(True)
 
 
-def _architecture(settings: TrainConfig, batch: Batch) -> ModelConfig:
-    """The network for images of this shape."""
-    x, y, z = batch.images.shape[2:]
+def _architecture(settings: TrainConfig, prepared: Prepared) -> ModelConfig:
+    """The model for images of this shape."""
+    x, y, z = prepared.batch.images.shape[2:]
     return ModelConfig(
+        kind=settings.model,
         shape=(x, y, z),
+        channels=prepared.fitted.channels,
+        variables=prepared.fitted.values.names,
         patch=settings.patch,
-        variables=(*settings.record, *MEASURES),
         width=settings.width,
         depth=settings.depth,
         heads=settings.heads,
         dropout=settings.dropout,
-        channels=CHANNELS,
+        stem=settings.stem,
+        linear=settings.linear,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +13,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from liverstiff.config import TrainConfig
 from liverstiff.errors import DataError
-from liverstiff.model import Batch, Fitted, StiffnessNet, from_scale
-from liverstiff.train.augmentation import augment
+from liverstiff.model import Fitted, Model, Ridge, from_scale
+from liverstiff.train.augmentation import Augmentation
 from liverstiff.train.checkpoint import Epoch, Progress, State, resume, write
+from liverstiff.train.linear import fit_linear
+from liverstiff.train.material import Material
 
 BETA = 0.5
 """Exponent of the spread in the loss: 0 is the Gaussian likelihood, 1 gives the mean the gradient of squared error."""
@@ -25,22 +26,8 @@ AVERAGED = 0.1
 """Share of all steps over which the weights are averaged: single steps on few exams shift every estimate together."""
 
 
-@dataclass(frozen=True)
-class Material:
-    """What a fold learns from."""
-
-    exams: Batch
-    """Every exam outside the fold, on the device."""
-    target: Tensor
-    """(n,), the measured target on its scale."""
-    training: Tensor
-    """Rows of the exams the weights are fitted on."""
-    validation: Tensor
-    """Rows of the exams that choose the epoch, of other patients."""
-
-
 def learn(
-    network: StiffnessNet,
+    network: Model,
     material: Material,
     fitted: Fitted,
     settings: TrainConfig,
@@ -64,6 +51,12 @@ def learn(
     Raises:
         DataError: when the loss is not finite.
     """
+    if isinstance(network, Ridge) or settings.linear:
+        error = fit_linear(network.linear, material)
+    if isinstance(network, Ridge):
+        network.spread.fill_(error)
+        return _at_once(network, material, fitted, settings)
+    augment = Augmentation(network.config, settings.drop_sequence, settings.drop_value)
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay)
     steps = settings.epochs * math.ceil(len(material.training) / settings.batch)
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / (1 + AVERAGED * steps)))
@@ -73,7 +66,7 @@ def learn(
         if progress.waited >= settings.patience:
             break
         torch.manual_seed(settings.seed * 100_003 + epoch)
-        train_loss = _train_epoch(state, material, fitted, settings, epoch)
+        train_loss = _train_epoch(state, material, augment, settings, epoch)
         loss, error = validate(average, material, fitted, settings.batch)
         if not (math.isfinite(train_loss) and math.isfinite(loss)):
             raise DataError(f"train: the loss is not finite in epoch {epoch + 1}; lower train.learning_rate")
@@ -87,18 +80,17 @@ def learn(
     return progress
 
 
-def _train_epoch(state: State, material: Material, fitted: Fitted, settings: TrainConfig, epoch: int) -> float:
+def _train_epoch(state: State, material: Material, augment: Augmentation, settings: TrainConfig, epoch: int) -> float:
     """One pass over the training exams; the mean negative log likelihood."""
     network, optimizer = state.network.train(), state.optimizer
-    target = standardise(material.target, fitted)
     order = material.training[torch.randperm(len(material.training)).to(material.training.device)]
     batches = order.split(settings.batch)
     total = 0.0
     for step, rows in enumerate(batches, start=epoch * len(batches)):
         rate = learning_rate(step, settings.epochs * len(batches), settings.warmup) * settings.learning_rate
         optimizer.param_groups[0]["lr"] = rate
-        mean, spread = network(augment(material.exams.of(rows), settings.drop_sequence))
-        loss = negative_log_likelihood(mean, spread, target[rows])
+        mean, spread = network(augment(material.exams.of(rows)))
+        loss = negative_log_likelihood(mean, spread, material.target[rows])
         optimizer.zero_grad()
         (loss * spread.detach() ** (2 * BETA)).mean().backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -125,24 +117,28 @@ def learning_rate(step: int, steps: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / (steps - rise)))
 
 
-def standardise(target: Tensor, fitted: Fitted) -> Tensor:
-    """The target in SD about the mean of the fold."""
-    return (target - fitted.target_mean) / fitted.target_sd
+def _at_once(network: Ridge, material: Material, fitted: Fitted, settings: TrainConfig) -> Progress:
+    """What is told of a model that needs no epochs."""
+    loss, error = validate(network, material, fitted, settings.batch)
+    mean, spread = predict_scaled(network, material, material.training, settings.batch)
+    trained = negative_log_likelihood(mean, spread, material.target[material.training]).mean().item()
+    return Progress([Epoch(1, trained, loss, error, 0.0)])
 
 
 @torch.no_grad()
-def predict_scaled(network: nn.Module, exams: Batch, rows: Tensor, fitted: Fitted, size: int) -> tuple[Tensor, Tensor]:
-    """Mean and spread of the target on its scale of the exams at ``rows``, (n,) each."""
+def predict_scaled(network: nn.Module, material: Material, rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Mean and spread of the target, in SD, of the exams at ``rows``, (n,) each."""
     network.eval()
-    parts = [network(exams.of(part)) for part in rows.split(size)]
+    parts = [network(material.exams.of(part)) for part in rows.split(size)]
     mean, spread = (torch.cat(column) for column in zip(*parts, strict=True))
-    return fitted.target_mean + fitted.target_sd * mean, fitted.target_sd * spread
+    return mean, spread
 
 
 def validate(network: nn.Module, material: Material, fitted: Fitted, size: int) -> tuple[float, float]:
     """Negative log likelihood (in SD of the target) and mean absolute error (in its unit) on the inner validation."""
-    mean, spread = predict_scaled(network, material.exams, material.validation, fitted, size)
+    mean, spread = predict_scaled(network, material, material.validation, size)
     truth = material.target[material.validation]
-    loss = negative_log_likelihood(mean / fitted.target_sd, spread / fitted.target_sd, truth / fitted.target_sd)
-    ours, measured = (from_scale(values.cpu().numpy(), fitted.transform) for values in (mean, truth))
+    loss = negative_log_likelihood(mean, spread, truth)
+    scaled = [fitted.target_mean + fitted.target_sd * values.cpu().double().numpy() for values in (mean, truth)]
+    ours, measured = (from_scale(values, fitted.transform) for values in scaled)
     return loss.mean().item(), float(np.abs(ours - measured).mean())

@@ -1,0 +1,120 @@
+"""Metrics made of ranks, of exams that a resample holds several times or not at all: each variable is sorted once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from liverstiff.evaluate.moments import variance
+from liverstiff.evaluate.sample import Array, Sample
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Order:
+    """A variable in ascending order, with its ties."""
+
+    exam: Indices
+    """Exams from the lowest value to the highest."""
+    first: Indices
+    """Places where a new value begins."""
+    group: Indices
+    """Number of the distinct value at each place."""
+
+    @classmethod
+    def of(cls, values: Array) -> Order:
+        """The order of values."""
+        exam = np.argsort(values, kind="stable")
+        new = np.r_[True, np.diff(values[exam]) > 0]
+        return cls(exam, np.flatnonzero(new), np.cumsum(new) - 1)
+
+    @property
+    def tied(self) -> bool:
+        """True where a value occurs twice."""
+        return len(self.first) < len(self.exam)
+
+    def per_value(self, weights: Array) -> Array:
+        """Weights in this order summed over ties, (resamples, distinct values)."""
+        return np.add.reduceat(weights, self.first, axis=1) if self.tied else weights
+
+    def per_place(self, values: Array) -> Array:
+        """Each distinct value's number at all of its places, (resamples, exams)."""
+        return values[:, self.group] if self.tied else values
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What the ranks of a sample need, found once."""
+
+    patient: Indices
+    """Patient of each exam, by ascending estimate."""
+    of_x: Order
+    """Ties of the estimate; the exams are in this order already."""
+    of_y: Order
+    """Order of the reference."""
+    back: Indices
+    """Place of each exam in the order of the reference."""
+    cases: dict[float, Indices]
+    """By threshold, the exams at or above it."""
+
+    @classmethod
+    def of(cls, sample: Sample, thresholds: tuple[float, ...]) -> Ranking:
+        """The ranking of a sample."""
+        order = np.argsort(sample.estimate, kind="stable")
+        y = sample.reference[order]
+        of_y = Order.of(y)
+        cases = {level: np.flatnonzero(y >= level) for level in thresholds}
+        return cls(sample.patient[order], Order.of(sample.estimate[order]), of_y, np.argsort(of_y.exam), cases)
+
+
+def mid_ranks(order: Order, weights: Array) -> Array:
+    """Mid-ranks of values that occur so many times each, both in ascending order: (resamples, exams)."""
+    of_value = order.per_value(weights)
+    rank = np.cumsum(of_value, axis=1)
+    rank -= of_value / 2
+    rank += 0.5
+    return order.per_place(rank)
+
+
+def rank_metrics(ranking: Ranking, counts: Array) -> dict[str, Array]:
+    """Spearman's rho, AUROC and average precision of resamples, ``counts`` of shape (resamples, patients)."""
+    weights = counts[:, ranking.patient]
+    rank_x = mid_ranks(ranking.of_x, weights)
+    rank_y = mid_ranks(ranking.of_y, weights[:, ranking.of_y.exam])[:, ranking.back]
+    n = weights.sum(axis=1)
+    values = {"spearman_rho": _weighted_correlation(weights, rank_x, rank_y, n)}
+    for level, cases in ranking.cases.items():
+        of_cases = weights[:, cases]
+        n1 = of_cases.sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ranks = np.einsum("ij,ij->i", of_cases, rank_x[:, cases])
+            values[f"auroc_{level:g}"] = (ranks - n1 * (n1 + 1) / 2) / (n1 * (n - n1))
+            precise = _precision_sum(ranking.of_x, weights, of_cases, cases, rank_x)
+            values[f"auprc_{level:g}"] = np.where(n1 < n, precise / n1, np.nan)
+    return values
+
+
+def _weighted_correlation(weights: Array, x: Array, y: Array, n: Array) -> Array:
+    """Of mid-ranks, whose mean is (n + 1) / 2."""
+    mean = (n + 1) / 2
+    xx, yy, xy = (np.einsum("ij,ij,ij->i", weights, a, b) / n for a, b in ((x, x), (y, y), (x, y)))
+    return np.asarray((xy - mean**2) / np.sqrt(variance(xx, mean) * variance(yy, mean)))
+
+
+def _precision_sum(order: Order, weights: Array, of_cases: Array, cases: Indices, rank: Array) -> Array:
+    """Sum over the cases of the share of cases among all exams estimated as high or higher, (resamples,).
+
+    Exams as high or higher are n + 1/2 + (tied with it) / 2 - mid-rank.
+    """
+    if len(cases) == 0:
+        return np.zeros(len(weights))
+    tied = order.per_place(order.per_value(weights))[:, cases] if order.tied else of_cases
+    called = weights.sum(axis=1)[:, None] + 0.5 + tied / 2 - rank[:, cases]
+    hits = np.cumsum(of_cases[:, ::-1], axis=1)[:, ::-1]
+    if order.tied:
+        hits = hits[:, np.searchsorted(order.group[cases], order.group[cases])]
+    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+    return np.asarray(np.einsum("ij,ij->i", of_cases, precision))

@@ -1,0 +1,157 @@
+"""Agreement in every subgroup that one or several characteristics make, by the thousand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from liverstiff.evaluate.bootstrap import (
+    MIN_PATIENTS,
+    SAME,
+    TOO_FEW,
+    Interval,
+    fisher,
+    no_interval,
+    percentile_interval,
+)
+from liverstiff.evaluate.draws import Draws, Indices
+from liverstiff.evaluate.performance import level_texts
+from liverstiff.evaluate.sample import Array, numbers
+
+BANDS = {
+    "age": ((40.0, 60.0), ("under 40", "40 to 59", "60 and over")),
+    "bmi": ((25.0, 30.0), ("under 25", "25 to 29", "30 and over")),
+}
+"""Edges, in years and kg/m2, and names of the bands."""
+
+CHARACTERISTICS = ("site", "vendor", "field_t", "sex", "age", "bmi", "steatosis", "mre_type", "sequences")
+
+COLUMNS = [
+    *("partition", "subgroup", "characteristics", "n", "patients"),
+    *("pearson_r", "pearson_r_low", "pearson_r_high", "mae", "mae_low", "mae_high"),
+    *("bias", "bias_low", "bias_high", "reference_sd", "note"),
+]
+
+Group = tuple[str, int, Indices]
+"""Its name, how many characteristics make it, and the places of its exams."""
+
+
+def subgroups_of(
+    analysed: pd.DataFrame, partitions: list[str], crossed: int, resamples: int, seed: int
+) -> pd.DataFrame:
+    """A row per partition and subgroup with n, r, MAE and bias; intervals by resampling the partition's patients."""
+    rows: list[dict[str, Any]] = []
+    for partition in partitions:
+        members = analysed[analysed.partition == partition].reset_index(drop=True)
+        rows += [
+            {"partition": partition, **row} for row in rows_of(members, crossings(members, crossed), resamples, seed)
+        ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def levels_of(rows: pd.DataFrame) -> dict[str, pd.Series]:
+    """By characteristic, the level of each exam as text, empty where unknown; none that is nowhere known."""
+    levels = {}
+    for name in CHARACTERISTICS:
+        if name not in rows:
+            continue
+        values = rows[name]
+        if name in BANDS:
+            edges, names = BANDS[name]
+            band = np.searchsorted(edges, values.to_numpy(float), side="right")
+            text = pd.Series(np.array(names)[band], rows.index).where(values.notna(), "")
+        else:
+            text = level_texts(values)
+        if (text != "").any():
+            levels[name] = text
+    return levels
+
+
+def crossings(rows: pd.DataFrame, most: int) -> Iterator[Group]:
+    """Subgroups of one characteristic, then of two, and so on up to ``most``; one of a single level makes none."""
+    levels = {name: text for name, text in levels_of(rows).items() if text[text != ""].nunique() > 1}
+    for size in range(1, most + 1):
+        for names in combinations(levels, size):
+            known = np.all([levels[name] != "" for name in names], axis=0)
+            table = pd.DataFrame({name: levels[name][known] for name in names})
+            for values, places in table.groupby(list(names), sort=True).indices.items():
+                texts = values if isinstance(values, tuple) else (values,)
+                title = " & ".join(f"{name}={text}" for name, text in zip(names, texts, strict=True))
+                yield title, size, np.flatnonzero(known)[places]
+
+
+def rows_of(members: pd.DataFrame, groups: Iterator[Group], resamples: int, seed: int) -> Iterator[dict[str, Any]]:
+    """One row per subgroup of the exams of a partition."""
+    draws = Draws.of(numbers(members.patient), resamples, seed)
+    x, y = members.estimate.to_numpy(float), members.reference.to_numpy(float)
+    for title, size, exams in groups:
+        row = {"subgroup": title, "characteristics": size, "n": len(exams), "patients": len(draws.patients(exams))}
+        yield {**row, **agreement_of(draws, exams, x[exams], y[exams])}
+
+
+def agreement_of(draws: Draws, exams: Indices, x: Array, y: Array) -> dict[str, Any]:
+    """n, r, MAE, bias of one subgroup with intervals; what is undefined is empty and ``note`` says why."""
+    found: dict[str, Any] = {"mae": np.mean(np.abs(x - y)), "bias": np.mean(x - y)}
+    found["reference_sd"] = np.std(y, ddof=1) if len(y) > 2 else None
+    centred = (x - x.mean(), y - y.mean())
+    columns = np.column_stack(
+        [np.ones_like(x), *centred, centred[0] ** 2, centred[1] ** 2, centred[0] * centred[1], np.abs(x - y), x - y]
+    )
+    z = fisher(columns[:, :6].sum(axis=0)) if len(x) > 2 else np.nan
+    notes = [] if len(x) > 2 else [f"no r: needs 3 exams, has {len(x)}"]
+    if len(x) > 2 and not np.isfinite(z):
+        notes.append("no r: estimate or reference is constant, or they lie on a line")
+    found["pearson_r"] = np.tanh(z) if np.isfinite(z) else None
+    intervals = _intervals(draws, exams, columns, float(z))
+    for name, (low, high, note) in intervals.items():
+        found |= {f"{name}_low": low, f"{name}_high": high}
+        notes += [note] if note and (name != "pearson_r" or np.isfinite(z)) else []
+    return {**found, "note": "; ".join(dict.fromkeys(notes))}
+
+
+def _intervals(draws: Draws, exams: Indices, columns: Array, z: float) -> dict[str, Interval]:
+    patients, sums = draws.per_patient(exams, columns)
+    if len(patients) < MIN_PATIENTS:
+        return dict.fromkeys(("pearson_r", "mae", "bias"), no_interval(TOO_FEW))
+    counts = draws.counts[patients]
+    totals = sums.T @ counts
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mae, bias = (percentile_interval(totals[row] / totals[0]) for row in (6, 7))
+    if not np.isfinite(z):
+        return {"pearson_r": no_interval(""), "mae": mae, "bias": bias}
+    return {"pearson_r": _of_r(sums[:, :6], counts, totals[:6], z), "mae": mae, "bias": bias}
+
+
+def _of_r(sums: Array, counts: Array, totals: Array, z: float) -> Interval:
+    """Bootstrap-t on Fisher's z with the infinitesimal jackknife as standard error, all from two products.
+
+    The error is that of the linear part of z in each patient's sums (Jaeckel, 1972), which equals the delete-one
+    jackknife but for terms of order 1 / patients.
+    """
+    pairs = (sums[:, :, None] * sums[:, None, :]).reshape(len(sums), -1)
+    spread = (pairs.T @ counts).reshape(6, 6, -1)
+    error = _error(sums.sum(axis=0)[:, None], pairs.sum(axis=0).reshape(6, 6, 1))[0]
+    if not error > 0:
+        return no_interval(SAME)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = (fisher(totals, axis=0) - z) / _error(totals, spread)
+    t_low, t_high, note = percentile_interval(t)
+    return Interval(float(np.tanh(z - t_high * error)), float(np.tanh(z - t_low * error)), note)
+
+
+def _error(totals: Array, spread: Array) -> Array:
+    """Standard error of z: root of g' M g, with g the slope of z in the sums and M the sum of their products."""
+    n = totals[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mx, my, mxx, myy, mxy = totals[1:] / n
+        vx, vy = mxx - mx**2, myy - my**2
+        root = np.sqrt(vx * vy)
+        r = (mxy - mx * my) / root
+        of_n = mx * my / root - r / 2 * (mx**2 / vx + my**2 / vy)
+        slopes = [of_n, r * mx / vx - my / root, r * my / vy - mx / root, -r / (2 * vx), -r / (2 * vy), 1 / root]
+        g = np.stack(slopes) / (n * (1 - r**2))
+        return np.asarray(np.sqrt(np.einsum("ib,ijb,jb->b", g, spread, g, optimize=True)))
