@@ -130,7 +130,7 @@ def csv_delimiter(path: Path, table: TableConfig, wanted: Sequence[str], site: s
     delimiter = complete[0]
     check_columns(headers[delimiter], wanted, site)
     if delimiter != ",":
-        print(f"{site}: the columns of {path.name} are separated by {delimiter!r}")
+        print(f"{site}: the columns of a table are separated by {delimiter!r}")
     return delimiter
 
 
@@ -185,7 +185,7 @@ def _query(table: TableConfig, path: Path | None, wanted: list[str], site: str) 
 
     url = sa.make_url(str(table.table))
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        raise DataError(f"{site}: no database {url.database}; expected an SQLite file; correct the path")
+        raise DataError(f"{site}: there is no such SQLite file; correct the path in table")
     if table.password_env:
         if table.password_env not in os.environ:
             raise ConfigError(f"{site}: no environment variable {table.password_env}; set it to the password")
@@ -197,8 +197,7 @@ def _query(table: TableConfig, path: Path | None, wanted: list[str], site: str) 
     except sa.exc.SQLAlchemyError as fault:
         cause = type(getattr(fault, "orig", None) or fault).__name__
         raise DataError(
-            f"{site}: the query at {url.render_as_string(hide_password=True)} failed ({cause}); correct it, or see "
-            "that the database can be reached"
+            f"{site}: the query failed ({cause}); correct it, or see that the database can be reached"
         ) from None
     except ImportError:
         raise ConfigError(f"{site}: no driver for {url.drivername}; install it into the environment") from None

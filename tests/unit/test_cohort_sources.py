@@ -91,7 +91,7 @@ def test_sqlite(tmp_path):
         assert "\n" not in str(fault.value)
     with pytest.raises(DataError, match="'AST' is there 2 times"):
         by_query(f"sqlite:///{path}", "select *, AST from lab")
-    with pytest.raises(DataError, match=r"no database .*absent\.sqlite"):
+    with pytest.raises(DataError, match="no such SQLite file"):
         by_query(f"sqlite:///{tmp_path}/absent.sqlite")
     assert not (tmp_path / "absent.sqlite").exists()
 
@@ -129,7 +129,7 @@ def test_postgresql_with_a_password_from_the_environment(postgres, monkeypatch):
 
 def test_a_password_that_is_wrong_or_absent_is_never_shown(postgres, monkeypatch, capsys):
     monkeypatch.setenv("LIVER_PASSWORD", "wrong-secret")
-    with pytest.raises(DataError, match=r"the query at .* failed") as fault:
+    with pytest.raises(DataError, match="the query failed") as fault:
         by_query(postgres, QUERY, password_env="LIVER_PASSWORD")
     assert "wrong-secret" not in str(fault.value) + "".join(capsys.readouterr())
     monkeypatch.delenv("LIVER_PASSWORD")
