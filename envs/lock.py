@@ -39,7 +39,7 @@ ENVIRONMENTS = {
         *("antspyx", "dcm2niix", "isal", "matplotlib", "monai", "nibabel", "nipype", "pydicom", "python-gdcm"),
         *("safetensors", "scikit-learn", "scipy", "torch"),
     ),
-    "learning": (*COMMON, "einops", "monai", "safetensors", "scipy", "torch"),
+    "learning": (*COMMON, "einops", "matplotlib", "monai", "safetensors", "scikit-learn", "scipy", "torch"),
     "analysis": (*COMMON, *RECORDS, "jinja2", "matplotlib", "pandera", "pingouin", "scipy", "statsmodels"),
 }
 

@@ -25,6 +25,7 @@ wildcard_constraints:
     fold=r"\d+",
     shard=r"shard-\d+",
     partition="|".join(PARTITIONS),
+    variant=r"[a-z][A-Za-z0-9-]*",
 
 
 def settings(*stages):
@@ -113,5 +114,7 @@ def every_shard(*producers):
 
 def calibration_input(wildcards):
     """Out-of-fold predictions, from which the intervals of held-out exams follow."""
-    pooled = expand(rules.predict.output.predictions, partition="cross-validation")
+    known = dict(wildcards.items()) | {"partition": "cross-validation"}
+    producer = rules.predict_variant if "variant" in known else rules.predict
+    pooled = expand(producer.output.predictions, **known)
     return pooled if wildcards.partition != "cross-validation" else []

@@ -34,6 +34,7 @@ rule evaluate:
         "benchmarks/evaluate/evaluate.tsv"
     conda:
         "../envs/analysis.yaml"
+    threads: 2
     resources:
         mem_mb=4000,
     params:

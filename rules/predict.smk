@@ -27,3 +27,52 @@ rule predict:
         target=settings("target"),
     script:
         "../workflow_scripts/predict.py"
+
+
+use rule predict as predict_variant with:
+    input:
+        packs=every_shard(*PACKS),
+        cohort=rules.cohort.output.cohort,
+        splits=rules.split.output.splits,
+        models=expand(rules.train_variant.output.model, fold=FOLDS, allow_missing=True),
+        descriptions=expand(
+            rules.train_variant.output.description, fold=FOLDS, allow_missing=True
+        ),
+        calibration=calibration_input,
+        code=stage_code("predict"),
+    output:
+        predictions="results/predict/variant-{variant}/{partition}.csv",
+    log:
+        "logs/predict/variant-{variant}/{partition}.log",
+    benchmark:
+        "benchmarks/predict/variant-{variant}/{partition}.tsv"
+
+
+rule predict_baselines:
+    input:
+        packs=every_shard(*PACKS),
+        cohort=rules.cohort.output.cohort,
+        splits=rules.split.output.splits,
+        variants=expand(
+            rules.predict_variant.output.predictions,
+            variant=CONFIG.train.variants,
+            partition=PARTITIONS,
+        ),
+        code=stage_code("predict"),
+    output:
+        baselines="results/predict/baselines.csv",
+    log:
+        "logs/predict/baselines.log",
+    benchmark:
+        "benchmarks/predict/baselines.tsv"
+    conda:
+        "../envs/learning.yaml"
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        settings=settings("train"),
+        target=settings("target"),
+        partitions=PARTITIONS,
+        variants=list(CONFIG.train.variants),
+    script:
+        "../workflow_scripts/predict_baselines.py"

@@ -1,5 +1,5 @@
-# report: one self-contained page, and its figures for a paper.
-# reads: evaluate, catalog, harmonize, register, segment, train    writes: reports/    grain: study
+# report: one self-contained page, its figures for a paper, and the model card.
+# reads: evaluate, cohort, catalog, harmonize, register, segment, elastography, train    writes: reports/    grain: study
 
 
 rule report:
@@ -7,13 +7,28 @@ rule report:
         flow=rules.evaluate.output.flow,
         analysed=rules.evaluate.output.analysed,
         metrics=rules.evaluate.output.metrics,
+        thresholds=rules.evaluate.output.thresholds,
+        bland_altman=rules.evaluate.output.bland_altman,
         residuals=rules.evaluate.output.residuals,
+        subgroups=rules.evaluate.output.subgroups,
+        contrasts=rules.evaluate.output.contrasts,
+        comparisons=rules.evaluate.output.comparisons,
+        coverage=rules.evaluate.output.coverage,
+        calibration=rules.evaluate.output.calibration,
+        roc=rules.evaluate.output.roc,
+        decision=rules.evaluate.output.decision,
         table1=rules.evaluate.output.table1,
         exclusions=rules.cohort.output.exclusions,
+        by_site=rules.cohort.output.flow,
+        missingness=rules.cohort.output.missingness,
+        scanners=rules.cohort.output.scanners,
+        conflicts=rules.cohort.output.conflicts,
+        agreements=rules.cohort.output.agreements,
         scans=rules.catalog.output.scans,
         probe=rules.harmonize_probe.output.probe,
-        overlays=every_shard(rules.segment),
-        checkerboards=every_shard(rules.register),
+        overlay=every_shard(rules.segment),
+        checkerboard=every_shard(rules.register),
+        elastogram=every_shard(*ELASTOGRAMS),
         histories=expand(rules.train.output.history, fold=FOLDS),
         code=stage_code("report"),
         template=(SRC / "liverstiff" / "templates").glob("*"),
@@ -24,11 +39,18 @@ rule report:
             category="Report",
             labels={"content": "the whole page"},
         ),
+        card=report(
+            "reports/model_card.md",
+            caption="../docs/captions/model_card.rst",
+            category="Report",
+            labels={"content": "model card"},
+        ),
         figures=report(
             directory("reports/figures"),
-            patterns=["{figure}.png"],
+            patterns=["{figure}_{partition}.png", "{figure}.png"],
             caption="../docs/captions/figure.rst",
             category="Figures",
+            subcategory="{partition}",
             labels={"figure": "{figure}"},
         ),
     log:

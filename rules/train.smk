@@ -2,18 +2,22 @@
 # reads: pack, cohort, split    writes: results/train/fold-{fold}/    grain: fold
 # The checkpoint lies beside the declared outputs, which Snakemake deletes before a rerun.
 
-PACKS = [rules.pack] if "images" in CONFIG.train.inputs else []
+PACKS = [rules.pack] if CONFIG.train.reads_images else []
+
 
 rule train:
     input:
         packs=every_shard(*PACKS),
         cohort=rules.cohort.output.cohort,
         splits=rules.split.output.splits,
+        ledger=rules.split.output.used,
+        pretrained=CONFIG.train.pretrained or [],
         code=stage_code("train"),
     output:
         model="results/train/fold-{fold}/model.safetensors",
         description="results/train/fold-{fold}/model.json",
         history="results/train/fold-{fold}/history.csv",
+        validation="results/train/fold-{fold}/validation.csv",
     log:
         "logs/train/fold-{fold}.log",
     benchmark:
@@ -25,8 +29,26 @@ rule train:
         gpu=int(CONFIG.train.device == "cuda"),
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
     params:
-        settings=settings("train"),
+        settings=CONFIG.train.model_dump(mode="json", exclude={"variants"}),
         target=settings("target"),
         checkpoint="results/train/.fold-{fold}.checkpoint",
     script:
         "../workflow_scripts/train.py"
+
+
+use rule train as train_variant with:
+    output:
+        model="results/train/variant-{variant}/fold-{fold}/model.safetensors",
+        description="results/train/variant-{variant}/fold-{fold}/model.json",
+        history="results/train/variant-{variant}/fold-{fold}/history.csv",
+        validation="results/train/variant-{variant}/fold-{fold}/validation.csv",
+    log:
+        "logs/train/variant-{variant}/fold-{fold}.log",
+    benchmark:
+        "benchmarks/train/variant-{variant}/fold-{fold}.tsv"
+    params:
+        settings=lambda wildcards: CONFIG.train.variant(wildcards.variant).model_dump(
+            mode="json"
+        ),
+        target=settings("target"),
+        checkpoint="results/train/.variant-{variant}.fold-{fold}.checkpoint",

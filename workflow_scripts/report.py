@@ -1,13 +1,17 @@
+from pathlib import Path
+
 from liverstiff.adapter import paths, stage_log
 
 with stage_log(snakemake.log[0]):
     from liverstiff.config import ReportConfig
     from liverstiff.report import write_report
 
+    given = paths(snakemake.input, "template", "histories")
     write_report(
-        **paths(snakemake.input, "template"),
-        **paths(snakemake.output),
+        tables={name: value for name, value in given.items() if isinstance(value, Path)},
+        shards={name: value for name, value in given.items() if isinstance(value, list)},
+        histories=[Path(path) for path in snakemake.input.histories],
         config=snakemake.params.config,
-        demonstration_below=snakemake.params.config["evaluate"]["demonstration_below"],
         settings=ReportConfig(**snakemake.params.settings),
+        **paths(snakemake.output),
     )

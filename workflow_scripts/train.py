@@ -8,7 +8,7 @@ with stage_log(snakemake.log[0]):
 
     train_fold(
         fold=int(snakemake.wildcards.fold),
-        **paths(snakemake.input),
+        **paths(snakemake.input, "pretrained"),
         **paths(snakemake.output),
         checkpoint=Path(snakemake.params.checkpoint),
         settings=TrainConfig(**snakemake.params.settings),

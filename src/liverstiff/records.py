@@ -125,6 +125,8 @@ class Reason(StrEnum):
     PATIENT_IN_DEVELOPMENT = "patient_in_development"
     PATIENT_AT_DEVELOPMENT_SITE = "patient_at_development_site"
     PATIENT_IN_OTHER_FOLD = "patient_in_other_fold"
+    # predict
+    NO_ESTIMATE = "no_estimate"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from liverstiff.records import CHANNELS, LIVER, SPLEEN
 SHAPE = (16, 16, 8)
 SETTINGS = TrainConfig(
     record=("age", "sex", "ast"),
+    measured="volumes",
+    linear=False,
     patch=(8, 8, 4),
     width=16,
     depth=1,
@@ -43,6 +45,7 @@ class Study:
             "model": folder / "model.safetensors",
             "description": folder / "model.json",
             "history": folder / "history.csv",
+            "validation": folder / "validation.csv",
             "checkpoint": self.folder / name / f".fold-{fold}.checkpoint",
         }
 

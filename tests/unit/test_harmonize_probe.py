@@ -121,3 +121,11 @@ def test_files_of_several_shards_in_any_order(tmp_path):
     (tmp_path / "exams.csv").write_text("exam,site\n")
     with pytest.raises(DataError, match="vendor"):
         probe_vendor(harmonized=shards, exams=tmp_path / "exams.csv", probe=tmp_path / "p", confusion=tmp_path / "c")
+
+
+def test_a_study_without_images_has_no_probe_and_says_so(tmp_path):
+    exams(20).assign(vendor=np.nan)[["exam", "patient", "vendor"]].to_csv(tmp_path / "exams.csv", index=False)
+    out = {name: tmp_path / f"{name}.csv" for name in ("probe", "confusion")}
+    probe_vendor(harmonized=[], exams=tmp_path / "exams.csv", **out)
+    assert pd.read_csv(out["probe"]).note.tolist() == ["fewer than two vendors with 5 patients or more"] * 2
+    assert pd.read_csv(out["confusion"]).empty

@@ -14,7 +14,7 @@ from made_splits import EXTERNAL, VENDORS, split, table
 from liverstiff.config import TargetConfig
 from liverstiff.model import training_exams
 from liverstiff.train import train_fold
-from liverstiff.train.fold import inner_validation
+from liverstiff.train.prepared import inner_validation
 
 HOME = {"leave-one-site-out": "site", "leave-one-vendor-out": "vendor"}
 FOLDS = {

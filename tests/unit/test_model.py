@@ -15,11 +15,14 @@ from liverstiff.model import (
     Fitted,
     ModelConfig,
     StiffnessNet,
+    ValueScale,
+    build,
     choose_device,
     find_exams,
     fit_adc,
     fit_values,
     load_model,
+    names,
     raw_values,
     read_batch,
     save_model,
@@ -28,9 +31,12 @@ from liverstiff.model import (
     weight_bytes,
 )
 from liverstiff.model.inputs import LIMIT, condition
+from liverstiff.model.signs import measure
+from liverstiff.records import CHANNELS
 
-CONFIG = ModelConfig((8, 8, 4), (4, 4, 2), ("age", "sex"), width=8, depth=2, heads=2)
-FITTED = Fitted((50.0, 0.5), (10.0, 0.5), 1.2, 0.2, (True,) * 4, 1.0, 0.4, (1.5, 9.0), "log")
+CONFIG = ModelConfig("transformer", (8, 8, 4), CHANNELS, ("age", "sex"), (4, 4, 2), width=8, depth=2, heads=2)
+SCALE = ValueScale(("age", "sex"), (False, False), (50.0, 0.5), (10.0, 0.5), (True, True))
+FITTED = Fitted(SCALE, CHANNELS, 1.2, 0.2, (True,) * 4, 1.0, 0.4, (1.5, 9.0), "log")
 
 
 @pytest.fixture
@@ -101,12 +107,13 @@ def test_exams_do_not_see_each_other(network, batch):
     assert torch.allclose(result(network, alone)[:, 0], result(network, batch)[:, 1], atol=1e-6)
 
 
-def test_patches_are_cut_in_order(network):
-    volume = torch.arange(8 * 8 * 4.0).view(8, 8, 4)
-    cut = network.patches._cut(volume)
-    assert cut.shape == (8, 32)
-    assert torch.equal(cut[0].view(4, 4, 2), volume[:4, :4, :2])
-    assert torch.equal(cut[5].view(4, 4, 2), volume[4:, :4, 2:])
+def test_a_patch_is_a_token_in_order(network, batch):
+    """A change in one patch changes that patch's token alone: patches along z come first, then y, then x."""
+    images = batch.images.clone()
+    images[0, 0, 4:, :4, 2:] += 1
+    before, after = (network.patches(pixels, batch.masks)[0, 0] for pixels in (batch.images, images))
+    assert before.shape == (8, 8)
+    assert ((before != after).any(dim=1)).nonzero().flatten().tolist() == [5]
 
 
 def test_training_and_evaluation_agree_without_dropout(network, batch):
@@ -114,7 +121,17 @@ def test_training_and_evaluation_agree_without_dropout(network, batch):
     assert torch.allclose(torch.stack(network.train()(batch)), evaluated, atol=1e-5)
 
 
-@pytest.mark.parametrize(("change", "words"), [({"patch": (3, 4, 2)}, "train.patch"), ({"heads": 3}, "train.width")])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"patch": (3, 4, 2)}, "train.patch"),
+        ({"patch": (1, 4, 2), "stem": "conv"}, "train.patch"),
+        ({"heads": 3}, "train.width"),
+        ({"kind": "swin", "channels": ()}, "train.model"),
+        ({"channels": (), "variables": ()}, "train.inputs"),
+        ({"kind": "forest"}, "train.model"),
+    ],
+)
 def test_impossible_architecture(change, words):
     with pytest.raises(ConfigError, match=words):
         replace(CONFIG, **change)
@@ -125,6 +142,7 @@ def described(weights_sha256: str) -> Description:
         fold=1,
         architecture=CONFIG,
         fitted=FITTED,
+        sensitivity=0.7,
         smearing=1.05,
         settings={"width": 8},
         seed=1,
@@ -132,6 +150,7 @@ def described(weights_sha256: str) -> Description:
         validation_exams=4,
         epoch=3,
         split_sha256="0" * 64,
+        ledger_sha256="0" * 64,
         weights_sha256=weights_sha256,
         versions={"torch": "2"},
     )
@@ -201,7 +220,7 @@ def test_exams_are_found_in_the_order_asked_and_read_from_their_own_rows(tmp_pat
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "table.csv").write_text("exam\n")
     folders = [tmp_path / "a", tmp_path / "b", tmp_path / "c"]
-    found = find_exams(folders, ["e3", "e2"])
+    found = find_exams(folders, ["e3", "e2"], CHANNELS)
     cohort = pd.DataFrame({"age": [60, 40, np.nan], "sex": ["male", "female", "male"]}, index=["e1", "e2", "e3"])
     batch = read_batch(found, raw_values(cohort, found, ("age", "sex")), FITTED)
     assert batch.present.tolist() == [[True, False, True, True], [True] * 4]
@@ -217,32 +236,110 @@ def test_exams_are_found_in_the_order_asked_and_read_from_their_own_rows(tmp_pat
         )
     )
     with pytest.raises(DataError, match="1 of 2 exams"):
-        find_exams(folders, ["e3", "e9"])
+        find_exams(folders, ["e3", "e9"], CHANNELS)
 
 
 def test_channel_without_training_exam_is_not_used(tmp_path):
     pack(tmp_path / "a", ["e1"])
-    batch = read_batch(find_exams([tmp_path / "a"], ["e1"]), np.empty((1, 0)), _without_adc())
+    batch = read_batch(find_exams([tmp_path / "a"], ["e1"], CHANNELS), np.empty((1, 0)), _without_adc())
     assert batch.present.tolist() == [[True, True, True, False]]
 
 
 def _without_adc() -> Fitted:
-    return replace(FITTED, value_mean=(), value_sd=(), trained=(True, True, True, False))
+    return replace(FITTED, values=ValueScale((), (), (), (), ()), trained=(True, True, True, False))
 
 
-def test_skewed_variables_are_logarithms_and_negative_ones_refused(tmp_path):
-    pack(tmp_path / "a", ["e1"])
-    found = find_exams([tmp_path / "a"], ["e1"])
-    cohort = pd.DataFrame({"ast": [np.e**3 - 1]}, index=["e1"])
-    assert raw_values(cohort, found, ("ast", "spleen_ml")) == pytest.approx(np.array([[3.0, 1.0]]))
-    with pytest.raises(DataError, match="ast is -4"):
-        raw_values(cohort.assign(ast=-4.0), found, ("ast",))
+def test_record_without_images_needs_no_pack():
+    found = find_exams([], ["e2", "e1"], ())
+    cohort = pd.DataFrame({"age": [60.0, 40.0], "sex": ["male", None]}, index=["e1", "e2"])
+    batch = read_batch(found, raw_values(cohort, found, ("age", "sex")), replace(FITTED, channels=(), trained=()))
+    assert batch.values.tolist() == [[-1.0, 0.0], [1.0, 1.0]]
+    assert batch.known.tolist() == [[True, False], [True, True]]
+    assert batch.images.shape == (2, 0, 0, 0, 0)
+
+
+def test_columns_of_words_are_refused():
+    cohort = pd.DataFrame({"aetiology": ["viral"]}, index=["e1"])
+    with pytest.raises(DataError, match="aetiology holds words"):
+        raw_values(cohort, find_exams([], ["e1"], ()), ("aetiology",))
 
 
 def test_scales_by_hand():
-    mean, sd = fit_values(np.array([[1.0, 5.0, np.nan], [3.0, 5.0, np.nan], [np.nan, 5.0, np.nan]]))
-    assert mean == (2.0, 5.0, 0.0)
-    assert sd == (1.0, 1.0, 1.0)
+    values = np.array([[1.0, 5.0, np.nan, 0.0], [3.0, 5.0, np.nan, 1.0], [np.nan, 5.0, np.nan, 99.0]])
+    scale = fit_values(values, ("a", "b", "c", "d"))
+    assert scale.logarithm == (False, False, False, True)
+    logs = np.log1p([0, 1, 99])
+    assert scale.mean == pytest.approx((2.0, 5.0, 0.0, logs.mean()))
+    assert scale.sd == pytest.approx((1.0, 1.0, 1.0, logs.std()))
+    assert scale.known == (True, True, False, True)
+    scaled, known = scale.apply(np.array([[4.0, np.nan, 7.0, 1.0]]))
+    assert known.tolist() == [[True, False, False, True]]  # nobody's third variable was known in training
+    assert scaled[0] == pytest.approx([2.0, 0.0, 0.0, (np.log(2) - logs.mean()) / logs.std()], abs=1e-6)
+    with pytest.raises(DataError, match="d is negative"):
+        scale.apply(np.array([[0.0, 0.0, 0.0, -1.0]]))
+
+
+def test_signs_by_hand():
+    mask = np.zeros((12, 12, 12), np.uint8)
+    mask[:6], mask[8:] = 1, 2
+    image = np.where(mask == 1, 4.0, np.where(mask == 2, 2.0, 8.0))
+    found = measure(np.stack([image] * 4), mask, np.array([True, True, False, True]))
+    assert found["T1w:liver"] == pytest.approx(np.log(4))
+    assert found["T1w:spleen"] == pytest.approx(np.log(2))
+    assert found["T1w:rest"] == pytest.approx(-np.log(2))
+    assert found["ADC:liver"] == 4
+    assert np.isnan(found["DWI:liver"])
+    assert set(found) | {"liver_ml", "spleen_ml"} == set(names("signs", CHANNELS))
+
+
+def test_rough_surface_and_texture_are_seen():
+    rng = np.random.default_rng(0)
+    mask = np.zeros((16, 16, 16), np.uint8)
+    mask[3:13, 3:13, 3:13] = 1
+    rough = mask.copy()
+    rough[3][rng.random((16, 16)) < 0.5] = 0
+    flat = np.ones((4, 16, 16, 16)) + 0.01 * rng.standard_normal((4, 16, 16, 16))
+    before = measure(flat, mask, np.ones(4, bool))
+    after = measure(flat + 0.1 * rng.standard_normal(flat.shape), rough, np.ones(4, bool))
+    assert after["surface"] > before["surface"] + 0.1
+    assert after["T1w:texture"] > before["T1w:texture"] + 1
+
+
+def test_kinds_share_one_interface_and_absent_channels_are_absent(batch):
+    big = Batch(torch.randn(2, 4, 32, 32, 16), torch.randint(0, 3, (2, 32, 32, 16)), *(part[:2] for part in batch[2:]))
+    for kind, width in (("transformer", 16), ("swin", 12), ("densenet121", 16), ("ridge", 16)):
+        model = build(replace(CONFIG, kind=kind, shape=(32, 32, 16), patch=(8, 8, 8), width=width)).eval()
+        before = result(model, big)
+        assert before.shape == (2, 2)
+        images = big.images.clone()
+        images[1, 1] = torch.nan
+        assert torch.equal(result(model, big._replace(images=images)), before)
+
+
+def test_monai_is_imported_only_where_it_is_used():
+    import subprocess
+    import sys
+
+    code = "import sys, liverstiff.train, liverstiff.predict; sys.exit('monai' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_conv_stem_and_models_of_one_input(batch):
+    for change in ({"stem": "conv"}, {"variables": ()}, {"channels": (), "shape": (0, 0, 0)}):
+        config = replace(CONFIG, **change)
+        some = batch._replace(
+            images=batch.images[:, : len(config.channels)],
+            present=batch.present[:, : len(config.channels)],
+            values=batch.values[:, : len(config.variables)],
+            known=batch.known[:, : len(config.variables)],
+        )
+        assert torch.isfinite(result(build(config).eval(), some)).all()
+
+
+def test_exam_without_any_channel_of_the_model_is_estimated(network, batch):
+    present = batch.present.clone()
+    present[0] = False
+    assert torch.isfinite(result(network, batch._replace(present=present))).all()
 
 
 def test_training_exams_leave_out_the_fold_and_every_test():

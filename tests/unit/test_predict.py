@@ -8,11 +8,16 @@ import pytest
 import torch
 from made_packs import SETTINGS, Study, make_study, write_tables
 
-from liverstiff import predict
 from liverstiff.config import PredictConfig, TargetConfig
 from liverstiff.errors import ConfigError, DataError
-from liverstiff.predict import COLUMNS, conformal_quantile, cross_intervals, flags_of, predict_partition, sequences_of
+from liverstiff.model import Familiarity, load_model
+from liverstiff.predict import COLUMNS, estimates, predict_partition
+from liverstiff.predict.estimates import flags_of, sequences_of
+from liverstiff.predict.intervals import conformal_quantile, cross_intervals, cross_unlike
+from liverstiff.predict.suspicion import auroc, closest_variables, explained
+from liverstiff.records import CHANNELS
 from liverstiff.train import train_fold
+from liverstiff.train.familiarity import fit_familiarity
 
 FOLDS = 2
 
@@ -35,6 +40,7 @@ def run(study: Study, partition: str, calibration=None, **changes) -> pd.DataFra
         "calibration": calibration,
         "predictions": study.folder / f"{partition}.csv",
         "settings": PredictConfig(),
+        "target": TargetConfig(),
     }
     predict_partition(**(arguments | changes))
     return pd.read_csv(arguments["predictions"], dtype={"fold": str}, keep_default_na=False, na_values={"low": ""})
@@ -59,13 +65,13 @@ def test_out_of_fold_estimates_beat_the_mean(study, crossed):
 
 
 def test_images_are_used(study, crossed, monkeypatch):
-    read = predict.read_batch
+    read = estimates.read_batch
 
     def swapped(*args):
         batch = read(*args)
         return batch._replace(images=batch.images.flip(0), masks=batch.masks.flip(0), present=batch.present.flip(0))
 
-    monkeypatch.setattr(predict, "read_batch", swapped)
+    monkeypatch.setattr(estimates, "read_batch", swapped)
     changed = run(study, "cross-validation")["estimate"] - crossed["estimate"]
     run_again = monkeypatch.undo() or run(study, "cross-validation")
     assert changed.std() > 0.5 * crossed["estimate"].std()
@@ -80,14 +86,16 @@ def test_each_exam_is_estimated_by_its_own_fold(study, crossed):
 def test_held_out_partitions_are_means_over_folds(study, crossed, tmp_path):
     held_out = run(study, "temporal", study.folder / "cross-validation.csv")
     assert set(held_out["fold"]) == {"ensemble"}
-    source = predict.Source(study.inputs["packs"], pd.read_csv(study.inputs["cohort"]).set_index("exam"))
+    source = estimates.Source(study.inputs["packs"], pd.read_csv(study.inputs["cohort"]).set_index("exam"))
     by_fold = [
-        predict.estimate(*predict.load_model(study.outputs(fold)["model"].parent), held_out["exam"].tolist(), source)
+        estimates.estimate(*load_model(study.outputs(fold)["model"].parent), held_out["exam"].tolist(), source)
         for fold in range(FOLDS)
     ]
-    assert held_out["estimate"].to_numpy() == pytest.approx(
-        np.mean([values for values, _ in by_fold], axis=0), rel=1e-5
-    )
+    values = np.stack([table["estimate"] for table in by_fold])
+    spread = np.stack([table["spread"] for table in by_fold])
+    assert held_out["estimate"].to_numpy() == pytest.approx(values.mean(axis=0), rel=1e-5)
+    total = np.sqrt((spread**2).mean(axis=0) + np.log(values).var(axis=0))
+    assert held_out["spread"].to_numpy() == pytest.approx(total, rel=1e-5)
     scores = np.abs(np.log(truth(study, crossed) / crossed["estimate"])) / crossed["spread"]
     factor = np.exp(np.sort(scores)[73 - 1] * held_out["spread"])  # 80 residuals: ceil(81 x 0.9) = 73
     assert held_out["high"].to_numpy() == pytest.approx(held_out["estimate"] * factor, rel=1e-4)
@@ -196,9 +204,9 @@ def test_an_exam_gets_its_interval_from_the_other_folds():
 
 
 def test_words_for_channels():
-    assert sequences_of(np.array([True, False, False, True])) == "T1w+DWI"
-    assert flags_of(np.array([True, False, True, True]), in_range=False) == "missing_T2w;out_of_range"
-    assert flags_of(np.ones(4, bool), in_range=True) == ""
+    assert sequences_of(CHANNELS, np.array([True, False, False, True])) == "T1w+DWI"
+    assert flags_of(CHANNELS, np.array([True, False, True, True]), in_range=False) == "missing_T2w;out_of_range"
+    assert flags_of(CHANNELS, np.ones(4, bool), in_range=True) == ""
 
 
 def test_estimate_outside_the_training_range_is_flagged(study):
@@ -213,3 +221,87 @@ def test_estimate_outside_the_training_range_is_flagged(study):
     outside = ~first["estimate"].between(2.0, 2.5)
     assert outside.any()
     assert (first["flags"].str.contains("out_of_range") == outside).all()
+
+
+def test_auroc_r2_and_the_closest_variables_by_hand():
+    case = np.array([False] * 20 + [True] * 20)
+    assert auroc(case, np.arange(40.0)) == 1
+    assert auroc(case, np.arange(40.0) % 20) == 0.5
+    assert np.isnan(auroc(case[:30], np.arange(30.0)))
+    measured = np.tile([0.0, 2.0], 50)
+    assert explained(measured, np.tile([0.5, 1.5], 50) + 3) == pytest.approx(0.75)
+    values = np.stack([np.arange(100.0), -(np.arange(100.0) ** 3), np.ones(100), np.tile([0.0, np.nan], 50)], axis=1)
+    rng = np.random.default_rng(0)
+    order = closest_variables(values + [[1, 0, 0, 0]] * rng.normal(0, 30, (100, 1)), np.arange(100.0), tuple("abcd"))
+    assert order[:2] == ["b", "a"]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A study without packs; ``lsm`` is the target once more with a little noise."""
+    made = make_study(tmp_path_factory.mktemp("recorded"), exams=300, folds=FOLDS)
+    rng = np.random.default_rng(1)
+    made.exams["lsm"] = made.exams["reference"] * np.exp(0.2 * rng.standard_normal(300))
+    made.exams[["exam", "patient", "age", "sex", "ast", "lsm", "reference"]].to_csv(made.folder / "cohort.csv")
+    return made
+
+
+def recorded_run(study, record, **changes):
+    settings = SETTINGS.model_copy(update={"inputs": ("record",), "model": "ridge", "record": record})
+    for fold in range(FOLDS):
+        arguments = study.inputs | study.outputs(fold) | {"packs": []}
+        train_fold(**arguments, fold=fold, settings=settings, target=TargetConfig())
+    return run(study, "cross-validation", packs=[], **changes)
+
+
+def test_record_alone_is_predicted_without_packs(recorded):
+    lenient = PredictConfig(suspicious_auroc=1, suspicious_r2=1)
+    table = recorded_run(recorded, ("age", "sex", "ast"), settings=lenient)
+    assert (table["sequences"] == "").all()
+    assert not table["flags"].str.contains("missing").any()
+    assert np.corrcoef(table["estimate"], truth(recorded, table))[0, 1] > 0.3
+
+
+def test_a_variable_made_from_the_target_stops_prediction_and_is_named(recorded, capsys):
+    with pytest.raises(DataError, match="made from the target; look at lsm, ") as caught:
+        recorded_run(recorded, ("age", "sex", "lsm"))
+    assert "\n" not in str(caught.value)
+    recorded_run(recorded, ("age", "sex"))
+    assert "record alone, AUROC(>= 3.5 kPa)" in capsys.readouterr().out
+
+
+def test_exams_unlike_the_training_are_flagged(study, crossed):
+    """Scaled values and images of noise: exams at 20 and more times the usual distance."""
+    assert 0.3 < crossed["distance"].median() < 1.5
+    assert crossed["flags"].str.contains("unlike_training").mean() < 0.1
+    table = study.exams
+    kept = table[["age", "ast"]].copy()
+    external = table["partition"] == "external"
+    lenient = PredictConfig(unlike=0.95)
+    before = run(study, "external", study.folder / "cross-validation.csv", settings=lenient)
+    table.loc[external, "age"] = 500.0
+    write_tables(study)
+    after = run(study, "external", study.folder / "cross-validation.csv", settings=lenient)
+    table[["age", "ast"]] = kept
+    write_tables(study)
+    assert before["flags"].str.contains("unlike_training").mean() < 0.4
+    assert after["flags"].str.contains("unlike_training").all()
+    assert (after["distance"] > before["distance"]).all()
+
+
+def test_familiarity_by_hand():
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((4000, 3)) @ np.array([[2.0, 0, 0], [1, 1, 0], [0, 0, 1]]) + [5, 0, 1]
+    familiarity = Familiarity(3)
+    fit_familiarity(familiarity, rows)
+    distance = familiarity(torch.tensor(rows, dtype=torch.float32)).numpy()
+    assert np.mean(distance**2) == pytest.approx(1, abs=0.02)
+    apart = rows[0] - rows.mean(axis=0)
+    literal = np.sqrt(apart @ np.linalg.inv(np.cov(rows.T)) @ apart / 3)
+    assert distance[0] == pytest.approx(literal, rel=0.02)
+
+
+def test_unlike_exams_are_told_by_the_other_folds():
+    table = pd.DataFrame({"fold": list("0000011111"), "distance": [1.0, 2, 3, 4, 9, 1, 2, 3, 4, 8], "flags": "x"})
+    got = cross_unlike(table, 0.8)  # of five distances the ceil(6 x 0.8) = 5th: 8 for fold 0, 9 for fold 1
+    assert got["flags"].tolist() == ["x"] * 4 + ["x;unlike_training"] + ["x"] * 5

@@ -1,6 +1,12 @@
 """Stage train: what a fold's model may know, repeats, resumes, refuses."""
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,11 +14,15 @@ import pytest
 import torch
 from made_packs import SETTINGS, Study, make_study, write_tables
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from liverstiff.config import TargetConfig
 from liverstiff.errors import ConfigError, DataError
+from liverstiff.model import Batch, Linear, ModelConfig
 from liverstiff.records import CHANNELS
-from liverstiff.train import augmentation, fold, learning, train_fold
+from liverstiff.train import augmentation, fold, learning, prepared, train_fold
+from liverstiff.train.linear import fit_linear
+from liverstiff.train.material import Material, Resident, inverse_density
 
 
 @pytest.fixture
@@ -27,7 +37,7 @@ def train(study: Study, name: str = "models", left_out: int = 0, **changes) -> d
         **study.inputs, **outputs, fold=left_out, settings=SETTINGS.model_copy(update=changes), target=TargetConfig()
     )
     assert not outputs["checkpoint"].exists()
-    return {key: outputs[key].read_bytes() for key in ("model", "description", "history")}
+    return {key: outputs[key].read_bytes() for key in ("model", "description", "history", "validation")}
 
 
 def test_same_seed_same_bytes_and_another_seed_others(study):
@@ -100,6 +110,7 @@ def test_files_are_safetensors_and_json(study):
     described = json.loads(outputs["description"].read_text())
     assert described["architecture"]["channels"] == list(CHANNELS)
     assert described["architecture"]["variables"] == ["age", "sex", "ast", "liver_ml", "spleen_ml"]
+    assert described["fitted"]["values"]["names"] == described["architecture"]["variables"]
     assert described["training_exams"] + described["validation_exams"] == 20
     history = pd.read_csv(outputs["history"])
     assert list(history) == ["epoch", "train_loss", "validation_loss", "validation_mae", "learning_rate"]
@@ -109,20 +120,21 @@ def test_files_are_safetensors_and_json(study):
 def test_scales_come_from_training_patients_alone(study):
     described = json.loads(train(study)["description"])
     table = study.exams[(study.exams["partition"] == "cross-validation") & (study.exams["fold"] == 1)]
-    validation = fold.inner_validation(
+    validation = prepared.inner_validation(
         table["patient"], table["reference"].to_numpy(), SETTINGS.inner_validation, SETTINGS.seed
     )
     target = np.log(table.loc[~validation, "reference"])
     assert described["fitted"]["target_mean"] == pytest.approx(target.mean())
     assert described["fitted"]["target_sd"] == pytest.approx(target.std(ddof=0))
-    ast = np.log1p(table.loc[~validation, "ast"].dropna())
-    assert described["fitted"]["value_mean"][2] == pytest.approx(ast.mean())
+    ast = table.loc[~validation, "ast"].dropna()
+    taken = np.log1p(ast) if described["fitted"]["values"]["logarithm"][2] else ast
+    assert described["fitted"]["values"]["mean"][2] == pytest.approx(taken.mean())
 
 
 def test_inner_validation_is_by_patient_and_spread_over_stiffness():
     patients = pd.Series([f"p{i // 2}" for i in range(40)])
     stiffness = np.repeat(np.arange(20.0), 2)
-    chosen = fold.inner_validation(patients, stiffness, 0.25, seed=1)
+    chosen = prepared.inner_validation(patients, stiffness, 0.25, seed=1)
     assert chosen.sum() == 10
     assert not set(patients[chosen]) & set(patients[~chosen])
     assert [band.sum() for band in np.array_split(chosen, 5)] == [2, 2, 2, 2, 2]
@@ -145,18 +157,42 @@ def test_likelihood_by_hand():
     assert loss.item() == pytest.approx(np.log(2) + 0.5)
 
 
+SIGNED = ModelConfig("transformer", (8, 8, 8), CHANNELS, ("age", "DWI:liver", "ADC:liver", "liver_ml"))
+
+
 def test_dropped_sequence_takes_diffusion_and_adc_together_and_never_the_last():
     torch.manual_seed(0)
+    channels_of = augmentation.Augmentation(SIGNED, 1.0, 0.0).channels_of
     everything = torch.ones(200, 4, dtype=torch.bool)
-    after = augmentation.drop(everything, 1.0)
+    after = augmentation.drop(everything, channels_of, 1.0)
     assert {tuple(row) for row in after.tolist()} == {
         (False, True, True, True),
         (True, False, True, True),
         (True, True, False, False),
     }
-    assert torch.equal(augmentation.drop(everything, 0.0), everything)
+    assert torch.equal(augmentation.drop(everything, channels_of, 0.0), everything)
     only = torch.tensor([[False, False, True, True]])
-    assert torch.equal(augmentation.drop(only, 1.0), only)
+    assert torch.equal(augmentation.drop(only, channels_of, 1.0), only)
+
+
+def whole_batch(n=100):
+    numbers = torch.ones(n, 4, dtype=torch.bool), torch.zeros(n, 4), torch.ones(n, 4, dtype=torch.bool)
+    return Batch(torch.zeros(n, 4, 8, 8, 8), torch.zeros(n, 8, 8, 8, dtype=torch.uint8), *numbers)
+
+
+def test_a_dropped_sequence_takes_its_signs_along():
+    torch.manual_seed(0)
+    after = augmentation.Augmentation(SIGNED, 1.0, 0.0)(whole_batch())
+    assert torch.equal(after.known[:, 1:3], after.present[:, 2:4])
+    assert after.known[:, [0, 3]].all()
+    assert not after.known[:, 1].all()
+
+
+def test_values_are_dropped_by_chance():
+    torch.manual_seed(0)
+    after = augmentation.Augmentation(SIGNED, 0.0, 0.3)(whole_batch())
+    assert (~after.known).float().mean() == pytest.approx(0.3, abs=0.07)
+    assert torch.equal(after.present, whole_batch().present)
 
 
 def test_augmentation_moves_image_and_mask_alike_and_leaves_the_level_of_adc():
@@ -166,8 +202,8 @@ def test_augmentation_moves_image_and_mask_alike_and_leaves_the_level_of_adc():
     images = mask[:, None].float().repeat(1, 4, 1, 1, 1)
     moved, labels = augmentation.move(images, mask)
     assert not torch.equal(labels, mask)
-    assert torch.equal((moved[:, 0] > 0.5), labels == 1) or ((moved[:, 0] > 0.5) == (labels == 1)).float().mean() > 0.97
-    shaded = augmentation.shade(torch.ones(64, 4, 8, 8, 8))
+    assert ((moved[:, 0] > 0.5) == (labels == 1)).float().mean() > 0.97
+    shaded = augmentation.shade(torch.ones(64, 4, 8, 8, 8), torch.tensor([True, True, True, False]))
     level = shaded.mean(dim=(2, 3, 4)).std(dim=0)
     assert level[3] < 0.02
     assert (level[:3] > 0.05).all()
@@ -219,3 +255,244 @@ def test_loss_that_is_not_finite(study, monkeypatch):
     monkeypatch.setattr(learning, "validate", lambda *args: (float("nan"), 1.0))
     with pytest.raises(DataError, match="not finite in epoch 1"):
         train(study)
+
+
+def material_of(exams, target, training):
+    rows = torch.arange(len(target))
+    return Material(Resident(exams), target, torch.ones(len(target)), rows[:training], rows[training:])
+
+
+def test_ridge_by_hand():
+    """With little to shrink it, the plane through the points; leaving a point out is done literally."""
+    torch.manual_seed(0)
+    x = torch.randn(60, 2)
+    y = x @ torch.tensor([0.6, -0.3]) + 0.1 * torch.randn(60)
+    known = torch.ones(60, 2, dtype=torch.bool)
+    exams = Batch(torch.zeros(60, 0, 0, 0, 0), torch.zeros(60, 0, 0, 0), torch.ones(60, 0, dtype=torch.bool), x, known)
+    linear = Linear(2)
+    error = fit_linear(linear, material_of(exams, y, 50))
+    design = torch.cat([x, torch.ones(60, 1)], dim=1).double()
+    literal = torch.linalg.lstsq(design[:50], y[:50, None].double()).solution.flatten()
+    assert linear.weight[:2] == pytest.approx(literal[:2].numpy(), abs=0.01)
+    assert linear.weight[2:].abs().max() == 0
+    assert linear.bias.item() == pytest.approx(literal[2].item(), abs=0.01)
+    left_out = []
+    for i in range(50):
+        others = [j for j in range(50) if j != i]
+        fit = torch.linalg.lstsq(design[others], y[others, None].double()).solution.flatten()
+        left_out.append((y[i] - design[i] @ fit).item() ** 2)
+    validation = ((y[50:] - design[50:] @ literal) ** 2).tolist()
+    assert error == pytest.approx(np.sqrt(np.mean(left_out + validation)), rel=0.02)
+
+
+def test_a_missing_value_counts_in_the_ridge():
+    """Whoever has no value has a higher target: the indicator learns it, the mean alone cannot."""
+    torch.manual_seed(0)
+    known = torch.rand(80, 1) < 0.6
+    y = 2.0 * (~known[:, 0]).float()
+    exams = Batch(torch.zeros(80, 0, 0, 0, 0), torch.zeros(80, 0, 0, 0), known[:, :0], torch.randn(80, 1), known)
+    linear = Linear(1)
+    fit_linear(linear, material_of(exams, y, 60))
+    assert linear(exams).numpy() == pytest.approx(y.numpy(), abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ["ridge", "transformer"])
+def test_record_alone_needs_no_packs(study, kind):
+    arguments = study.inputs | study.outputs(0, kind) | {"packs": []}
+    settings = SETTINGS.model_copy(update={"inputs": ("record",), "model": kind})
+    train_fold(**arguments, fold=0, settings=settings, target=TargetConfig())
+    described = json.loads(study.outputs(0, kind)["description"].read_text())
+    assert described["architecture"]["channels"] == []
+    assert described["architecture"]["variables"] == ["age", "sex", "ast"]
+
+
+def test_images_alone_read_nothing_of_the_record(study):
+    before = train(study, "before", inputs=("images",), measured="signs")
+    study.exams[["age", "ast"]] = 1.0
+    write_tables(study)
+    assert train(study, "after", inputs=("images",), measured="signs") == before
+
+
+def test_one_sequence_alone_reads_no_other(study):
+    before = train(study, "before", sequences=("DWI",), measured="signs")
+    assert json.loads(before["description"])["fitted"]["channels"] == ["DWI", "ADC"]
+    for shard in ("shard-0000", "shard-0001"):
+        images = np.load(study.folder / shard / "images.npy")
+        images[:, :2] = 7
+        np.save(study.folder / shard / "images.npy", images)
+    assert train(study, "after", sequences=("DWI",), measured="signs") == before
+
+
+def test_streamed_images_give_the_same_bytes(study):
+    resident = train(study, "resident", measured="signs", dropout=0.1)
+    streamed = train(study, "streamed", measured="signs", dropout=0.1, resident_gb=0.0)
+    assert streamed["model"] == resident["model"]
+    assert streamed["history"] == resident["history"]
+
+
+def stop_at(step, number, monkeypatch):
+    """Send this process a signal in the given step of the whole run."""
+    real, calls = learning.negative_log_likelihood, []
+
+    def counted(*args):
+        calls.append(1)
+        if len(calls) == step:
+            os.kill(os.getpid(), number)
+        return real(*args)
+
+    monkeypatch.setattr(learning, "negative_log_likelihood", counted)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("step", [1, 2, 5, 6])
+def test_a_signal_saves_and_ends_as_a_failure_and_a_rerun_loses_no_step(study, monkeypatch, number, step, capsys):
+    changes = {"batch": 6, "dropout": 0.2}  # three steps an epoch; the likelihood of the validation is a fourth call
+    whole = train(study, "whole", **changes)
+    handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)
+    with monkeypatch.context() as patched:
+        stop_at(step, number, patched)
+        with pytest.raises(SystemExit) as caught:
+            train(study, "stopped", **changes)
+    assert caught.value.code == 128 + number
+    assert f"saved after {number.name}" in capsys.readouterr().out
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGUSR1)) == handlers
+    assert not study.outputs(0, "stopped")["model"].exists()
+    steps = []
+    real = learning.learning_rate
+    monkeypatch.setattr(learning, "learning_rate", lambda *args: steps.append(args[0]) or real(*args))
+    assert train(study, "stopped", **changes) == whole
+    assert steps[0] == step - (step - 1) // 4
+    assert steps == list(range(steps[0], 9))
+
+
+KILLED = """
+import sys
+sys.path[:0] = {paths!r}
+import os, pathlib, signal
+from made_packs import SETTINGS, Study
+from liverstiff.config import TargetConfig
+from liverstiff.train import learning, train_fold
+real, calls = learning.negative_log_likelihood, []
+def counted(*args):
+    calls.append(1)
+    if len(calls) == {step}:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(*args)
+learning.negative_log_likelihood = counted
+study = Study(pathlib.Path({folder!r}), None)
+settings = SETTINGS.model_copy(update={changes!r})
+train_fold(**study.inputs, **study.outputs(0, "killed"), fold=0, settings=settings, target=TargetConfig())
+"""
+
+
+def test_killed_at_a_random_step_and_run_again_gives_the_same_bytes(study, monkeypatch):
+    changes = {"batch": 6, "dropout": 0.2, "epochs": 4}
+    whole = train(study, "whole", **changes)
+    step = int(np.random.default_rng().integers(5, 16))  # after the first epoch
+    paths = [str(Path(__file__).parent), str(Path(learning.__file__).parents[2])]
+    script = KILLED.format(paths=paths, step=step, folder=str(study.folder), changes=changes)
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    steps = []
+    real = learning.learning_rate
+    monkeypatch.setattr(learning, "learning_rate", lambda *args: steps.append(args[0]) or real(*args))
+    assert train(study, "killed", **changes) == whole, step
+    done = step - 1 - (step - 1) // 4
+    assert 0 <= done - steps[0] <= 3, f"killed in step {done}, went on from step {steps[0]} of three an epoch"
+
+
+def test_damaged_checkpoint_is_one_line_and_stays(study):
+    path = study.outputs(0)["checkpoint"]
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(DataError, match="damaged checkpoint"):
+        train(study)
+    assert path.read_bytes() == b"no checkpoint"
+
+
+def test_reference_that_never_differs(study):
+    study.exams["reference"] = 3.0
+    write_tables(study)
+    with pytest.raises(DataError, match="have the same reference"):
+        train(study)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """Enough exams for the inner validation to tell whether images are used."""
+    return make_study(tmp_path_factory.mktemp("large"), exams=320)
+
+
+def test_model_that_sees_images_says_so(large):
+    changes = {"inner_validation": 0.45, "epochs": 12, "record": ("age", "sex")}
+    assert json.loads(train(large, **changes)["description"])["sensitivity"] > 0.5
+
+
+@pytest.mark.parametrize("kind", ["transformer", "ridge"])
+def test_images_that_are_not_used_end_the_training(large, kind):
+    """Images of noise: what is learned is the record, and the images of others change next to nothing."""
+    noise = make_study(large.folder / f"noise-{kind}", exams=320)
+    rng = np.random.default_rng(0)
+    noise.exams["age"] = 50 + 10 * np.log(noise.exams["reference"])
+    write_tables(noise)
+    for shard in ("shard-0000", "shard-0001"):
+        path = noise.folder / shard / "images.npy"
+        np.save(path, (1 + 0.1 * rng.standard_normal(np.load(path).shape)).astype(np.float16))
+    changes = {"inner_validation": 0.45, "model": kind, "linear": True, "epochs": 2}
+    with pytest.raises(DataError, match="images not used"):
+        train(noise, **changes)
+    assert not noise.outputs(0)["model"].exists()
+    described = json.loads(train(noise, **changes, sensitivity=0.0)["description"])
+    assert described["sensitivity"] < 0.3
+
+
+def test_weights_to_start_from(study):
+    first = study.outputs(0, "first")["model"]
+    train(study, "first")
+    assert train(study, "again", pretrained=str(first))["model"] != first.read_bytes()
+    with pytest.raises(ConfigError, match=r"train.pretrained: .* cannot be read"):
+        train(study, "missing", pretrained="missing.safetensors")
+    other = study.folder / "other.safetensors"
+    save_file({"weight": torch.zeros(3)}, other)
+    with pytest.raises(ConfigError, match="no tensor of"):
+        train(study, "other", pretrained=str(other))
+
+
+def test_inverse_density_by_hand():
+    target = torch.cat([torch.zeros(90), torch.full((10,), 5.0)]) + 0.01 * torch.arange(100)
+    weight = inverse_density(target, torch.arange(100))
+    assert weight.mean().item() == pytest.approx(1)
+    assert 3 < weight[95] / weight[45] < 10.01
+    study_weight = inverse_density(torch.cat([target, torch.tensor([40.0])]), torch.arange(100))
+    assert study_weight[100] <= 10.01 * study_weight[:100].min()
+
+
+def test_precision_weights_and_large_networks_run(study):
+    for name, changes in {
+        "bfloat16": {"precision": "bfloat16"},
+        "weighted": {"inverse_density": True},
+        "conv": {"stem": "conv"},
+        "densenet": {"model": "densenet121", "epochs": 1},
+        "swin": {"model": "swin", "width": 12, "epochs": 1},
+    }.items():
+        history = pd.read_csv(study.outputs(0, name)["history"]) if train(study, name, **changes) else None
+        assert np.isfinite(history["validation_loss"]).all(), name
+
+
+def test_progress_tells_speed_waiting_and_time_left(study, capsys):
+    train(study)
+    line = next(line for line in capsys.readouterr().out.splitlines() if "epoch 2/3" in line)
+    assert re.search(r"[\d.]+ exams/s, waiting [\d.]+%, at most [\d.]+ min left", line)
+
+
+def test_estimates_of_the_inner_validation_are_kept(study):
+    train(study)
+    table = pd.read_csv(study.outputs(0)["validation"])
+    described = json.loads(study.outputs(0)["description"].read_text())
+    assert list(table) == ["exam", "fold", "estimate", "spread"]
+    assert len(table) == described["validation_exams"]
+    known = study.exams.set_index("exam").loc[table["exam"]]
+    assert (known["fold"] == 1).all()
+    history = pd.read_csv(study.outputs(0)["history"])
+    error = (table["estimate"] / described["smearing"] - known["reference"].to_numpy()).abs().mean()
+    assert error == pytest.approx(history["validation_mae"].min(), abs=0.05) or described["epoch"] < 3

@@ -82,26 +82,21 @@ def test_poison_in_held_out_exams_changes_no_byte_of_the_development(finished, t
     poisoned = poison_packs(packs, tests | own)
     assert poisoned == len(tests | own) > len(tests) > 0
     folder.mkdir(exist_ok=True)
-    more = {"ledger": results / "split" / "ledger.json"} if takes_ledger() else {}
     train_fold(
         packs=packs,
         cohort=cohort,
         splits=results / "split" / "splits.csv",
+        ledger=results / "split" / "ledger.json",
         fold=FOLD,
         model=folder / "model.safetensors",
         description=folder / "model.json",
         history=folder / "history.csv",
+        validation=folder / "validation.csv",
         checkpoint=tmp_path / "checkpoint",
         settings=config.train,
         target=config.target,
-        **more,
     )
     assert [path.name for path in made if path.read_bytes() != made[path]] == []
-
-
-def takes_ledger():
-    """Whether the stage train is given the ledger's hash."""
-    return "ledger" in train_fold.__annotations__
 
 
 def resplit(config, results, ledger):

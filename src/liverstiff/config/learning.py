@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, model_validator
 
 from liverstiff.config.data import SiteConfig
 from liverstiff.config.record import Rule
 from liverstiff.config.section import Section, Sequence
+
+VariantName = Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9-]{0,30}$")]
 
 
 class CohortConfig(Section):
@@ -73,8 +75,8 @@ class TrainConfig(Section):
     inputs: tuple[Literal["images", "record"], ...] = Field(("images", "record"), min_length=1)
     """What the model is given; without `images` no packed image is needed."""
     model: Literal["transformer", "swin", "densenet121", "ridge"] = "transformer"
-    """`transformer` over patches and variables; the encoder of MONAI's SwinUNETR or its DenseNet121 over all channels at
-    once; `ridge`, a linear model of the record and the measured signs."""
+    """`transformer` over patches and variables; `swin`, the encoder of MONAI's SwinUNETR, or `densenet121`, over all
+    channels at once; `ridge`, a linear model of the record and the measured signs."""
     sequences: tuple[Sequence, ...] = Field(("T1w", "T2w", "DWI"), min_length=1)
     """Sequences the model is given; an exam without any of them is an error."""
     measured: Literal["none", "volumes", "signs"] = "signs"
@@ -121,7 +123,7 @@ class TrainConfig(Section):
     drop_value: float = Field(0.05, ge=0, lt=1)
     """Chance that a known variable is taken for unknown in training."""
     sensitivity: float = Field(0.30, ge=0, lt=1)
-    """Training fails when other patients' images change the estimates by a smaller share of their SD; 0 asks nothing."""
+    """Training fails when other patients' images change estimates by less than this share of their SD; 0 never."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to train; a device that is absent is an error."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -134,6 +136,23 @@ class TrainConfig(Section):
     """CPU threads of one fold; the same number gives the same bytes."""
     seed: int = Field(1, ge=0)
     """Seed of weights, order and augmentation."""
+    variants: dict[VariantName, dict[str, Any]] = Field({})
+    """Other models in the same splits, by name, as changes of this section, e.g. `{image-only: {inputs: [images]}}`."""
+
+    @model_validator(mode="after")
+    def _variants_are_sections(self) -> TrainConfig:
+        for name in self.variants:
+            self.variant(name)
+        return self
+
+    def variant(self, name: str) -> TrainConfig:
+        """This section with the changes of one variant."""
+        return TrainConfig(**(self.model_dump(exclude={"variants"}) | self.variants[name]))
+
+    @property
+    def reads_images(self) -> bool:
+        """True when this model or a variant is given images."""
+        return any("images" in one.inputs for one in (self, *map(self.variant, self.variants)))
 
 
 class PredictConfig(Section):
@@ -176,4 +195,6 @@ class ReportConfig(Section):
     title: str = "Liver stiffness from routine MRI"
     """Title of the page."""
     gallery: int = Field(12, ge=0)
-    """Number of segmentations shown."""
+    """Number of segmentations, registrations and elastograms shown."""
+    furthest: int = Field(8, ge=0)
+    """Number of exams shown whose estimate is furthest from the reference."""

@@ -8,8 +8,8 @@ import pandas as pd
 
 from liverstiff.errors import DataError
 from liverstiff.evaluate.reading import without_estimate
+from liverstiff.records import Reason
 
-NO_ESTIMATE = "no_estimate"
 FATE = ["exam", "step", "stage", "reason", "partition"]
 
 
@@ -31,7 +31,9 @@ def fates_of(
             exclusions.assign(step="excluded", partition="").reindex(columns=FATE),
             left_out.assign(step="excluded", partition="").reindex(columns=FATE),
             estimates[~lost].assign(step="analysed", stage="", reason="").reindex(columns=FATE),
-            estimates[lost].assign(step="excluded", stage="predict", reason=NO_ESTIMATE, partition="")[FATE],
+            estimates[lost].assign(step="excluded", stage="predict", reason=str(Reason.NO_ESTIMATE), partition="")[
+                FATE
+            ],
         ],
         ignore_index=True,
     )

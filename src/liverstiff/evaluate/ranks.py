@@ -81,20 +81,32 @@ def mid_ranks(order: Order, weights: Array) -> Array:
 
 def rank_metrics(ranking: Ranking, counts: Array) -> dict[str, Array]:
     """Spearman's rho, AUROC and average precision of resamples, ``counts`` of shape (resamples, patients)."""
-    weights = counts[:, ranking.patient]
+    weights = np.take(counts, ranking.patient, axis=1)
     rank_x = mid_ranks(ranking.of_x, weights)
-    rank_y = mid_ranks(ranking.of_y, weights[:, ranking.of_y.exam])[:, ranking.back]
+    rank_y = np.take(mid_ranks(ranking.of_y, np.take(weights, ranking.of_y.exam, axis=1)), ranking.back, axis=1)
     n = weights.sum(axis=1)
     values = {"spearman_rho": _weighted_correlation(weights, rank_x, rank_y, n)}
+    of_exam = np.multiply(weights, rank_x, out=rank_y)
+    called = _called(ranking.of_x, weights, rank_x, n) if ranking.cases else rank_x
     for level, cases in ranking.cases.items():
-        of_cases = weights[:, cases]
+        of_cases = np.take(weights, cases, axis=1)
         n1 = of_cases.sum(axis=1)
+        is_case = np.zeros(weights.shape[1])
+        is_case[cases] = 1
         with np.errstate(divide="ignore", invalid="ignore"):
-            ranks = np.einsum("ij,ij->i", of_cases, rank_x[:, cases])
-            values[f"auroc_{level:g}"] = (ranks - n1 * (n1 + 1) / 2) / (n1 * (n - n1))
-            precise = _precision_sum(ranking.of_x, weights, of_cases, cases, rank_x)
+            values[f"auroc_{level:g}"] = (of_exam @ is_case - n1 * (n1 + 1) / 2) / (n1 * (n - n1))
+            precise = _precision_sum(ranking.of_x, of_cases, np.take(called, cases, axis=1), cases)
             values[f"auprc_{level:g}"] = np.where(n1 < n, precise / n1, np.nan)
     return values
+
+
+def _called(order: Order, weights: Array, rank: Array, n: Array) -> Array:
+    """How many are estimated as high as each exam or higher: n + 1/2 + (tied with it) / 2 - mid-rank; at least 1/2."""
+    tied = order.per_place(order.per_value(weights)) if order.tied else weights
+    called = tied / 2
+    called -= rank
+    called += n[:, None] + 0.5
+    return np.maximum(called, 0.5, out=called)
 
 
 def _weighted_correlation(weights: Array, x: Array, y: Array, n: Array) -> Array:
@@ -104,17 +116,9 @@ def _weighted_correlation(weights: Array, x: Array, y: Array, n: Array) -> Array
     return np.asarray((xy - mean**2) / np.sqrt(variance(xx, mean) * variance(yy, mean)))
 
 
-def _precision_sum(order: Order, weights: Array, of_cases: Array, cases: Indices, rank: Array) -> Array:
-    """Sum over the cases of the share of cases among all exams estimated as high or higher, (resamples,).
-
-    Exams as high or higher are n + 1/2 + (tied with it) / 2 - mid-rank.
-    """
-    if len(cases) == 0:
-        return np.zeros(len(weights))
-    tied = order.per_place(order.per_value(weights))[:, cases] if order.tied else of_cases
-    called = weights.sum(axis=1)[:, None] + 0.5 + tied / 2 - rank[:, cases]
+def _precision_sum(order: Order, of_cases: Array, called: Array, cases: Indices) -> Array:
+    """Sum over the cases of the share of cases among all exams estimated as high or higher, (resamples,)."""
     hits = np.cumsum(of_cases[:, ::-1], axis=1)[:, ::-1]
-    if order.tied:
-        hits = hits[:, np.searchsorted(order.group[cases], order.group[cases])]
-    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
-    return np.asarray(np.einsum("ij,ij->i", of_cases, precision))
+    if order.tied and len(cases):
+        hits = np.take(hits, np.searchsorted(order.group[cases], order.group[cases]), axis=1)
+    return np.asarray(np.einsum("ij,ij->i", of_cases, hits / called))

@@ -17,6 +17,7 @@ from liverstiff.evaluate.bootstrap import (
     fisher,
     no_interval,
     percentile_interval,
+    studentised_interval,
 )
 from liverstiff.evaluate.draws import Draws, Indices
 from liverstiff.evaluate.performance import level_texts
@@ -113,45 +114,54 @@ def agreement_of(draws: Draws, exams: Indices, x: Array, y: Array) -> dict[str, 
     return {**found, "note": "; ".join(dict.fromkeys(notes))}
 
 
+PAIRS = np.triu_indices(6)
+"""Of the six sums behind r, each with itself and with those after it."""
+TWICE = np.where(PAIRS[0] == PAIRS[1], 1.0, 2.0)[:, None]
+
+
 def _intervals(draws: Draws, exams: Indices, columns: Array, z: float) -> dict[str, Interval]:
     patients, sums = draws.per_patient(exams, columns)
     if len(patients) < MIN_PATIENTS:
         return dict.fromkeys(("pearson_r", "mae", "bias"), no_interval(TOO_FEW))
-    counts = draws.counts[patients]
-    totals = sums.T @ counts
+    products = sums[:, PAIRS[0]] * sums[:, PAIRS[1]]
+    totals = np.hstack([sums, products]).T @ draws.counts[patients]
     with np.errstate(divide="ignore", invalid="ignore"):
         mae, bias = (percentile_interval(totals[row] / totals[0]) for row in (6, 7))
-    if not np.isfinite(z):
-        return {"pearson_r": no_interval(""), "mae": mae, "bias": bias}
-    return {"pearson_r": _of_r(sums[:, :6], counts, totals[:6], z), "mae": mae, "bias": bias}
+    r = no_interval("")
+    if np.isfinite(z):
+        whole = np.r_[sums.sum(axis=0)[:6], products.sum(axis=0)][:, None]
+        r = _of_r(np.vstack([totals[:6], totals[8:]]), whole, z)
+    return {"pearson_r": r, "mae": mae, "bias": bias}
 
 
-def _of_r(sums: Array, counts: Array, totals: Array, z: float) -> Interval:
-    """Bootstrap-t on Fisher's z with the infinitesimal jackknife as standard error, all from two products.
+def _of_r(drawn: Array, whole: Array, z: float) -> Interval:
+    """Symmetric bootstrap-t on Fisher's z with the infinitesimal jackknife as standard error.
 
     The error is that of the linear part of z in each patient's sums (Jaeckel, 1972), which equals the delete-one
-    jackknife but for terms of order 1 / patients.
+    jackknife but for terms of order 1 / patients, and follows from sums of products.
+
+    Args:
+        drawn: the six sums and the 21 sums of their products per patient in every resample, (27, resamples).
+        whole: the same of the sample, (27, 1).
+        z: of the sample.
     """
-    pairs = (sums[:, :, None] * sums[:, None, :]).reshape(len(sums), -1)
-    spread = (pairs.T @ counts).reshape(6, 6, -1)
-    error = _error(sums.sum(axis=0)[:, None], pairs.sum(axis=0).reshape(6, 6, 1))[0]
+    error = _error(whole)[0]
     if not error > 0:
         return no_interval(SAME)
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = (fisher(totals, axis=0) - z) / _error(totals, spread)
-    t_low, t_high, note = percentile_interval(t)
-    return Interval(float(np.tanh(z - t_high * error)), float(np.tanh(z - t_low * error)), note)
+        t = (fisher(drawn[:6], axis=0) - z) / _error(drawn)
+    return studentised_interval(z, float(error), t)
 
 
-def _error(totals: Array, spread: Array) -> Array:
-    """Standard error of z: root of g' M g, with g the slope of z in the sums and M the sum of their products."""
-    n = totals[0]
+def _error(sums: Array) -> Array:
+    """Standard error of z: root of g' M g, with g the slope of z in the six sums and M the sums of their products."""
+    n = sums[0]
     with np.errstate(divide="ignore", invalid="ignore"):
-        mx, my, mxx, myy, mxy = totals[1:] / n
+        mx, my, mxx, myy, mxy = sums[1:6] / n
         vx, vy = mxx - mx**2, myy - my**2
         root = np.sqrt(vx * vy)
         r = (mxy - mx * my) / root
         of_n = mx * my / root - r / 2 * (mx**2 / vx + my**2 / vy)
         slopes = [of_n, r * mx / vx - my / root, r * my / vy - mx / root, -r / (2 * vx), -r / (2 * vy), 1 / root]
         g = np.stack(slopes) / (n * (1 - r**2))
-        return np.asarray(np.sqrt(np.einsum("ib,ijb,jb->b", g, spread, g, optimize=True)))
+        return np.asarray(np.sqrt(np.sum(TWICE * g[PAIRS[0]] * g[PAIRS[1]] * sums[6:], axis=0)))

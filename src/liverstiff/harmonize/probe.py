@@ -64,7 +64,8 @@ def probe_vendor(*, harmonized: Sequence[Path], exams: Path, probe: Path, confus
 def _features(harmonized: Sequence[Path], exams: pd.DataFrame) -> pd.DataFrame:
     """A row per exam: ``exam, patient, vendor`` and its intensity features, by exam."""
     tables = [read_table(Path(folder) / "measures.csv") for folder in harmonized]
-    measures = pd.concat([table for table in tables if len(table)] or tables[:1])
+    filled = [table for table in tables if len(table)] or tables[:1]
+    measures = pd.concat(filled) if filled else pd.DataFrame({"exam": pd.Series(dtype=str)})
     if not {"exam", "vendor", "patient"} <= set(exams):
         raise DataError("exams.csv: expected the columns exam, patient, vendor; run the catalog again")
     known = exams[["exam", "patient", "vendor"]].drop_duplicates("exam")

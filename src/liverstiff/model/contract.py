@@ -117,16 +117,41 @@ def design(batch: Batch) -> Tensor:
     return torch.cat([batch.values.masked_fill(~batch.known, 0.0), (~batch.known).to(batch.values.dtype)], dim=1)
 
 
+class Familiarity(nn.Module):
+    """How far features lie from those of the training exams: the root of the mean squared Mahalanobis distance.
+
+    Lee et al., A simple unified framework for detecting out-of-distribution samples, NeurIPS 2018.
+    """
+
+    middle: Tensor
+    whitening: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("middle", torch.zeros(features))
+        self.register_buffer("whitening", torch.eye(features))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, k) -> (n,), about 1 for an exam like those of the training."""
+        return ((features - self.middle) @ self.whitening).square().mean(dim=1).sqrt()
+
+
 class Model(nn.Module):
-    """Mean and spread of the target, in SD about the mean of the training exams, and what they rest on."""
+    """Mean and spread of the target, in SD about the mean of the training exams, and how familiar an exam is."""
+
+    familiarity: Familiarity
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.linear = Linear(len(config.variables))
 
+    def expect(self, features: int) -> None:
+        """Tell how many features :meth:`embed` gives, at the end of the construction."""
+        self.familiarity = Familiarity(features + len(self.config.variables))
+
     def embed(self, batch: Batch) -> Tensor:
-        """(n, k) features, by which an exam is like or unlike those of the training."""
+        """(n, k) features from which the estimate is read."""
         raise NotImplementedError
 
     def read(self, features: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -136,3 +161,8 @@ class Model(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """A batch of n exams -> mean (n,) and spread (n,)."""
         return self.read(self.embed(batch), batch)
+
+
+def traits(features: Tensor, batch: Batch) -> Tensor:
+    """(n, k + v): what an exam is compared by, its features and its variables."""
+    return torch.cat([features.float(), batch.values.masked_fill(~batch.known, 0.0)], dim=1)

@@ -90,6 +90,14 @@ def find_exams(packs: Sequence[Path], exams: Sequence[str], channels: Sequence[s
     return table.loc[list(exams)]
 
 
+def image_shape(found: pd.DataFrame) -> tuple[int, int, int]:
+    """Voxels (x, y, z) of the images of :func:`find_exams`; zeros without."""
+    if "pack" not in found or found.empty:
+        return 0, 0, 0
+    x, y, z = np.load(Path(found["pack"].iloc[0]) / "masks.npy", mmap_mode="r").shape[1:]
+    return int(x), int(y), int(z)
+
+
 def channels_present(found: pd.DataFrame, channels: Sequence[str]) -> np.ndarray:
     """Flags (n, channel)."""
     return found[list(channels)].to_numpy(dtype=bool).reshape(len(found), len(channels))
@@ -192,8 +200,10 @@ def read_batch(found: pd.DataFrame, values: np.ndarray, fitted: Fitted) -> Batch
         return Batch(nothing, torch.zeros(len(found), 0, 0, 0, dtype=torch.uint8), *numbers)
     imaged = channels_present(found, CHANNELS).any(axis=1)
     if not imaged.all():
-        exam = found.index[~imaged][0]
-        raise DataError(f"packs: exam {exam} has none of {', '.join(CHANNELS)}; expected one; exclude it in the catalog")
+        exam = found.index[np.flatnonzero(~imaged)[0]]
+        raise DataError(
+            f"packs: exam {exam} has none of {', '.join(CHANNELS)}; expected one; exclude it in the catalog"
+        )
     which = [CHANNELS.index(name) for name in fitted.channels]
     images, masks = [], []
     for (exam, voxels, mask), channels in zip(_each(found), present, strict=True):

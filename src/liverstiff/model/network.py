@@ -43,7 +43,8 @@ def _stem(config: ModelConfig) -> nn.Module:
     """(n, 4, x, y, z) -> (n, w, patches along x, y, z)."""
     if config.stem == "linear":
         return nn.Conv3d(4, config.width, kernel_size=config.patch, stride=config.patch)
-    half = tuple(size // 2 for size in config.patch)
+    x, y, z = config.patch
+    half = (x // 2, y // 2, z // 2)
     hidden = max(8, config.width // 4)
     return nn.Sequential(
         nn.Conv3d(4, hidden, kernel_size=3, stride=2, padding=1),
@@ -137,6 +138,7 @@ class StiffnessNet(Model):
         parts = [name for name, part in (("images", self.patches), ("variables", self.variables)) if part is not None]
         self.pools = nn.ModuleDict({name: AttentionPool(config.width) for name in parts})
         self.head = Head(len(parts) * config.width, config.width, config.dropout)
+        self.expect(len(parts) * config.width)
 
     def embed(self, batch: Batch) -> Tensor:
         """(n, k) features: the pooled tokens of images and of variables."""

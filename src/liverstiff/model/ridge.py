@@ -16,6 +16,7 @@ class Ridge(Model):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.register_buffer("spread", torch.ones(()))
+        self.expect(2 * len(config.variables))
 
     def embed(self, batch: Batch) -> Tensor:
         """(n, 2 v): the variables, and which are unknown."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 from pydantic import TypeAdapter, ValidationError
-from safetensors.torch import load, save
+from safetensors import SafetensorError
+from safetensors.torch import load, load_file, save
 
 from liverstiff.errors import ConfigError, DataError
 from liverstiff.model.choices import build
@@ -29,6 +30,8 @@ class Description:
     """How the network is built."""
     fitted: Fitted
     """What was estimated on the training exams beside the weights."""
+    sensitivity: float | None
+    """What other patients' images change the estimates of the inner validation by, in their SD; empty when not told."""
     smearing: float
     """Factor from exp(mean of the log target) to its mean; 1 on another scale."""
     settings: dict[str, object]
@@ -43,6 +46,8 @@ class Description:
     """Epoch whose weights are kept, from 1."""
     split_sha256: str
     """Hash of the exams and patients outside the fold."""
+    ledger_sha256: str
+    """Hash of the ledger of folds behind the split, empty where it has none."""
     weights_sha256: str
     """Hash of the file of weights."""
     versions: dict[str, str]
@@ -73,12 +78,36 @@ def load_model(folder: Path) -> tuple[Model, Description]:
         raise DataError(
             f"{folder / DESCRIPTION}: {str(error).splitlines()[0]}; expected a model; train it again"
         ) from None
-    weights = (folder / WEIGHTS).read_bytes()
+    try:
+        weights = (folder / WEIGHTS).read_bytes()
+    except OSError:
+        raise DataError(f"{folder / WEIGHTS}: cannot be read; expected weights; train the fold again") from None
     if hashlib.sha256(weights).hexdigest() != described.weights_sha256:
         raise DataError(f"{folder / WEIGHTS}: not the weights {DESCRIPTION} describes; train the fold again")
     network = build(described.architecture)
     network.load_state_dict(load(weights))
     return network.eval(), described
+
+
+def start_from(network: Model, path: Path) -> str:
+    """Put the tensors of a safetensors file into the network where name and shape agree; says how many did.
+
+    Raises:
+        ConfigError: for a file that is not there or no safetensors file, or none of whose tensors fits.
+    """
+    try:
+        given = load_file(path)
+    except (OSError, SafetensorError):
+        raise ConfigError(f"train.pretrained: {path} cannot be read; expected a safetensors file; correct it") from None
+    own = network.state_dict()
+    fitting = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
+    if not fitting:
+        raise ConfigError(
+            f"train.pretrained: no tensor of {path} has a name and shape of this model, such as {next(iter(own))}; "
+            "expected weights of the same architecture; correct train.model, width or patch"
+        )
+    network.load_state_dict(own | fitting)
+    return f"{len(fitting)} of {len(own)} tensors start from {path.name}"
 
 
 def choose_device(name: str, key: str) -> torch.device:

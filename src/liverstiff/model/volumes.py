@@ -17,6 +17,9 @@ from liverstiff.records import LIVER, SPLEEN
 SMALLEST = 32
 """Voxels along each axis: both halve the grid five times."""
 
+DENSE = 1024
+"""Features of DenseNet121 before its last layer."""
+
 
 class Volumes(Model):
     """Features of one network over all channels, then the variables and which channels there are, then the head."""
@@ -27,6 +30,7 @@ class Volumes(Model):
         self.body, features = _swin(config, channels) if config.kind == "swin" else _densenet(config, channels)
         together = features + len(config.channels) + 2 * len(config.variables)
         self.head = Head(together, config.width, config.dropout)
+        self.expect(together)
 
     def embed(self, batch: Batch) -> Tensor:
         """(n, k): features of the images, flags of the channels, the variables."""
@@ -70,6 +74,5 @@ def _swin(config: ModelConfig, channels: int) -> tuple[nn.Module, int]:
 def _densenet(config: ModelConfig, channels: int) -> tuple[nn.Module, int]:
     """DenseNet121 without its last layer, and the number of its features."""
     net = DenseNet121(spatial_dims=3, in_channels=channels, out_channels=1, dropout_prob=config.dropout)
-    features = net.class_layers.out.in_features
     net.class_layers.out = nn.Identity()
-    return net, int(features)
+    return net, DENSE

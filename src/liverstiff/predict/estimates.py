@@ -22,6 +22,7 @@ from liverstiff.model import (
     split_sha256,
     to_scale,
     training_exams,
+    traits,
 )
 from liverstiff.records import SEQUENCES
 
@@ -77,13 +78,16 @@ def ensemble(rows: pd.DataFrame, source: Source, folds: list[Fold], device: torc
     values, spread = (np.stack([table[name].to_numpy() for table in tables]) for name in ("estimate", "spread"))
     apart = to_scale(values, transform).std(axis=0)
     joined = {"estimate": values.mean(axis=0), "spread": np.hypot(np.sqrt((spread**2).mean(axis=0)), apart)}
+    joined["distance"] = np.mean([table["distance"] for table in tables], axis=0)
     table = pd.DataFrame({"exam": exams, **joined})
     return describe(table, source, [described for _, described in folds]).assign(fold="ensemble")
 
 
 @torch.no_grad()
 def estimate(network: Model, described: Description, exams: list[str], source: Source) -> pd.DataFrame:
-    """``exam, estimate`` (in the unit of the target) and ``spread``, its predicted SD on the scale of the target."""
+    """``exam, estimate`` (in the unit of the target), ``spread``, its predicted SD on the scale of the target, and
+    ``distance`` from the training exams.
+    """
     device = next(network.buffers()).device
     fitted = described.fitted
     found = find_exams(source.packs, exams, fitted.channels)
@@ -92,12 +96,14 @@ def estimate(network: Model, described: Description, exams: list[str], source: S
     for start in range(0, len(exams), BATCH):
         some = slice(start, start + BATCH)
         batch = read_batch(found.iloc[some], values[some], fitted).to(device)
-        parts.append(torch.stack(network(batch.of(torch.arange(batch.size, device=device)))))
-    mean, spread = torch.cat(parts, dim=1).cpu().numpy().astype(np.float64)
+        batch = batch.of(torch.arange(batch.size, device=device))
+        features = network.embed(batch)
+        distance = network.familiarity(traits(features, batch))
+        parts.append(torch.stack([*network.read(features, batch), distance]))
+    mean, spread, distance = torch.cat(parts, dim=1).cpu().numpy().astype(np.float64)
     middle = from_scale(fitted.target_mean + fitted.target_sd * mean, fitted.transform)
-    return pd.DataFrame(
-        {"exam": exams, "estimate": described.smearing * middle, "spread": fitted.target_sd * spread}
-    )
+    columns = {"estimate": described.smearing * middle, "spread": fitted.target_sd * spread, "distance": distance}
+    return pd.DataFrame({"exam": exams, **columns})
 
 
 def describe(table: pd.DataFrame, source: Source, by: list[Description]) -> pd.DataFrame:

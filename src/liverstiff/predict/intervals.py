@@ -37,12 +37,26 @@ def cross_intervals(table: pd.DataFrame, reference: pd.Series, coverage: float, 
     return with_intervals(table, quantile, transform)
 
 
+def cross_unlike(table: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Flag out-of-fold exams further from their fold's training than ``share`` of the exams of the other folds."""
+    distance = table["distance"].to_numpy()
+    limit = np.empty(len(table))
+    for fold in table["fold"].unique():
+        own = (table["fold"] == fold).to_numpy()
+        limit[own] = conformal_quantile(distance[~own], share)
+    return flagged(table, distance > limit, "unlike_training")
+
+
+def flagged(table: pd.DataFrame, rows: np.ndarray, flag: str) -> pd.DataFrame:
+    """The table with a flag added in the given rows."""
+    added = np.where(rows, flag, "")
+    return table.assign(flags=[";".join(filter(None, pair)) for pair in zip(table["flags"], added, strict=True)])
+
+
 def with_intervals(table: pd.DataFrame, quantile: np.ndarray, transform: str) -> pd.DataFrame:
     """``low`` and ``high`` at ``quantile`` spreads on the scale of the target; empty and flagged where infinite."""
     finite = np.isfinite(quantile)
     middle = to_scale(table["estimate"].to_numpy(), transform)
     half = np.where(finite, quantile, np.nan) * table["spread"].to_numpy()
-    unavailable = np.where(finite, "", "interval_unavailable")
-    flags = [";".join(filter(None, pair)) for pair in zip(table["flags"], unavailable, strict=True)]
     low, high = (from_scale(end, transform) for end in (middle - half, middle + half))
-    return table.assign(low=low, high=high, flags=flags)
+    return flagged(table.assign(low=low, high=high), ~finite, "interval_unavailable")

@@ -12,11 +12,18 @@ from liverstiff.config import PredictConfig, TargetConfig
 from liverstiff.errors import ConfigError, DataError
 from liverstiff.model import choose_device, load_model
 from liverstiff.predict.estimates import Source, check_models, ensemble, out_of_fold
-from liverstiff.predict.intervals import conformal_quantile, cross_intervals, scores_of, with_intervals
+from liverstiff.predict.intervals import (
+    conformal_quantile,
+    cross_intervals,
+    cross_unlike,
+    flagged,
+    scores_of,
+    with_intervals,
+)
 from liverstiff.predict.suspicion import check_plausible
 from liverstiff.records import PARTITIONS, read_table
 
-COLUMNS = ("exam", "fold", "estimate", "low", "high", "sequences", "flags", "spread")
+COLUMNS = ("exam", "fold", "estimate", "low", "high", "sequences", "flags", "spread", "distance")
 
 
 def predict_partition(
@@ -32,7 +39,7 @@ def predict_partition(
     target: TargetConfig,
     threads: int = 1,
 ) -> None:
-    """Write ``exam, fold, estimate, low, high, sequences, flags, spread`` of a partition, a row per exam, by exam.
+    """Write :data:`COLUMNS` of a partition, a row per exam, by exam.
 
     Args:
         packs: shard folders of the stage pack.
@@ -66,15 +73,17 @@ def predict_partition(
     check_models(folds, split)
     transform = folds[0][1].fitted.transform
     if partition == "cross-validation":
-        table = out_of_fold(rows, source, folds, device)
+        table = cross_unlike(out_of_fold(rows, source, folds, device), settings.unlike)
         if not folds[0][1].fitted.channels:
             check_plausible(table, source.cohort, folds[0][1].architecture.variables, settings, target)
         table = cross_intervals(table, source.cohort["reference"], settings.interval, transform)
     else:
         table = ensemble(rows, source, folds, device)
-        scores = scores_of(_calibration(calibration, partition), source.cohort["reference"], transform)
-        quantile = conformal_quantile(scores, settings.interval)
-        table = with_intervals(table, np.full(len(table), quantile), transform)
+        crossed = _calibration(calibration, partition)
+        limit = conformal_quantile(crossed["distance"].to_numpy(), settings.unlike)
+        table = flagged(table, table["distance"].to_numpy() > limit, "unlike_training")
+        scores = scores_of(crossed, source.cohort["reference"], transform)
+        table = with_intervals(table, np.full(len(table), conformal_quantile(scores, settings.interval)), transform)
     table[list(COLUMNS)].to_csv(predictions, index=False, float_format="%.6g")
 
 

@@ -43,9 +43,9 @@ def check_plausible(
     found = pd.DataFrame(index=pd.Index(table["exam"], name="exam"))
     closest = closest_variables(raw_values(cohort, found, variables), measured, variables)
     raise DataError(
-        f"predict: the record alone reaches AUROC {area:.3f} and R2 {r2:.3f}; more than {settings.suspicious_auroc:g} or "
-        f"{settings.suspicious_r2:g} means that a variable was made from the target; look at {', '.join(closest)}, take "
-        "it out of train.record, or raise predict.suspicious_auroc and predict.suspicious_r2"
+        f"predict: the record alone reaches AUROC {area:.3f} and R2 {r2:.3f}; more than {settings.suspicious_auroc:g} "
+        f"or {settings.suspicious_r2:g} means that a variable was made from the target; look at {', '.join(closest)}; "
+        "take it out of train.record, or raise predict.suspicious_auroc and predict.suspicious_r2"
     )
 
 
@@ -58,7 +58,7 @@ def auroc(case: np.ndarray, estimate: np.ndarray) -> float:
 
 
 def explained(measured: np.ndarray, estimate: np.ndarray) -> float:
-    """Share of the variance of (n,) that estimates explain but for a constant shift, as smearing makes; NaN of too few."""
+    """Share of the variance of (n,) that estimates explain but for a constant shift, as of smearing; NaN of too few."""
     return float(1 - np.var(measured - estimate) / np.var(measured)) if len(measured) >= 5 * LEAST else float("nan")
 
 

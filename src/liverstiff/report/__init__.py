@@ -1,14 +1,18 @@
-"""One self-contained page for a colleague, and its figures for a paper. It only formats: numbers come from files."""
+"""One self-contained page for a colleague, its figures for a paper, and the model card. Numbers come from files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from liverstiff.config import ReportConfig
+from liverstiff.report.card import card_values
 from liverstiff.report.sections import SECTIONS
 from liverstiff.report.study import DEMONSTRATION, Study
 
@@ -17,68 +21,58 @@ __all__ = ["write_report"]
 
 def write_report(
     *,
-    flow: Path,
-    analysed: Path,
-    metrics: Path,
-    residuals: Path,
-    table1: Path,
-    exclusions: Path,
-    scans: Path,
-    probe: Path,
-    overlays: Sequence[Path],
-    checkerboards: Sequence[Path],
+    tables: Mapping[str, Path],
+    shards: Mapping[str, Sequence[Path]],
     histories: Sequence[Path],
     config: dict[str, Any],
     report: Path,
+    card: Path,
     figures: Path,
     settings: ReportConfig,
-    demonstration_below: int,
 ) -> None:
-    """Write the page (HTML, no network, no script) and the folder of its figures (PNG at 300 dpi, SVG).
+    """Write the page (HTML; opens from disk without network), the folder of its figures, and the model card.
 
     Args:
-        flow: counts for the flow chart.
-        analysed: a row per analysed exam.
-        metrics: agreement by partition and group.
-        residuals: effect of age, sex and BMI on the residual.
-        table1: description of the partitions.
-        exclusions: the exams excluded up to the cohort, with a sentence each.
-        scans: exams by site, scanner, sequence and variant.
-        probe: how well the vendor can be told from the intensities, before and after harmonisation.
-        overlays: shard folders of the segmentation, with ``*/*/*desc-overlay.png`` and ``measures.csv``.
-        checkerboards: shard folders of the registration, with ``*/*/*desc-checkerboard.png``.
+        tables: by name, see :data:`liverstiff.report.study.TABLES`; a section without its table says so.
+        shards: by kind of picture (``overlay``, ``checkerboard``, ``elastogram``, ``attention``) the shard folders with
+            ``*/*/*desc-<kind>.png`` and the table of measures.
         histories: ``history.csv`` of each fold.
         config: the whole configuration as plain values; paths are not shown.
         report: output, the page.
-        figures: output, the folder of the figures.
-        settings: title and size of the gallery.
-        demonstration_below: estimates from fewer exams are marked "demonstration, not evidence".
+        card: output, the model card (Markdown).
+        figures: output, the folder of the figures (PNG at 300 dpi, PDF, SVG).
+        settings: title, and how many pictures to show.
+
+    Raises:
+        DataError: a table is none of the page's.
     """
-    Path(figures).mkdir(parents=True, exist_ok=True)
-    Path(report).parent.mkdir(parents=True, exist_ok=True)
+    for folder in (Path(figures), Path(report).parent, Path(card).parent):
+        folder.mkdir(parents=True, exist_ok=True)
     study = Study.read(
-        tables={
-            **{"flow": flow, "analysed": analysed, "metrics": metrics},
-            **{"residuals": residuals, "table1": table1, "exclusions": exclusions, "scans": scans},
-            "probe": probe,
-        },
-        overlays=list(overlays),
-        checkerboards=list(checkerboards),
+        tables,
+        config,
+        shards={kind: [Path(folder) for folder in folders] for kind, folders in shards.items()},
         histories=list(histories),
-        config=config,
         figures=Path(figures),
-        gallery=settings.gallery,
-        demonstration_below=demonstration_below,
+        settings=settings,
     )
-    sections = [build(study) for build in SECTIONS]
     environment = Environment(
         loader=PackageLoader("liverstiff", "templates"),
-        autoescape=select_autoescape(["j2", "html"], default=True),
+        autoescape=select_autoescape(["html.j2"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
+    script = files("liverstiff").joinpath("templates", "report.js").read_text(encoding="utf-8")
     page = environment.get_template("report.html.j2").render(
-        title=settings.title, study=study, sections=sections, demonstration=DEMONSTRATION
+        title=settings.title,
+        study=study,
+        sections=[build(study) for build in SECTIONS],
+        demonstration=DEMONSTRATION,
+        script=script,
+        script_hash=base64.b64encode(sha256(script.encode()).digest()).decode(),
     )
-    Path(report).write_text(page, encoding="utf-8")
+    Path(report).write_text(page.lstrip(), encoding="utf-8")
+    written = environment.get_template("model_card.md.j2").render(card_values(study))
+    Path(card).write_text(written.replace("<", "&lt;"), encoding="utf-8")

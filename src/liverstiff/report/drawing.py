@@ -49,6 +49,7 @@ STYLE: Any = {
     "text.parse_math": False,
     "lines.linewidth": 1.3,
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,
 }
 
 
@@ -61,11 +62,12 @@ def axes(width: float = 3.7, height: float = 3.2) -> Iterator[tuple[Canvas, Axes
 
 
 def save(canvas: Canvas, folder: Path, name: str, alt: str) -> str:
-    """Write ``name.png`` (300 dpi) and ``name.svg``, equal bytes for equal drawings; return the page's SVG."""
+    """Write ``name.png`` (300 dpi), ``.pdf`` and ``.svg``, equal bytes for equal drawings; return the page's SVG."""
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         canvas.get_layout_engine().execute(canvas)  # type: ignore[union-attr]
         canvas.set_layout_engine("none")  # laid out once, not for each format
         canvas.savefig(folder / f"{name}.png", dpi=300, metadata={"Software": None})
+        canvas.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
         text = io.StringIO()
         canvas.savefig(text, format="svg", dpi=200, metadata={"Date": None, "Creator": None})
     (folder / f"{name}.svg").write_text(text.getvalue(), encoding="utf-8")

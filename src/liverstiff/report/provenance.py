@@ -15,7 +15,7 @@ PACKAGES = (
     *("numpy", "scipy", "pandas", "scikit-learn", "statsmodels", "pingouin", "matplotlib", "jinja2"),
 )
 HIDDEN = "(a path, not shown)"
-PATHS = ("dicom", "nifti", "table", "atlases", "private", "overrides")
+PATHS = (*("dicom", "nifti", "table", "atlases", "masks", "private", "overrides", "program", "weights", "pretrained"),)
 """Keys whose values are paths: these may name people or places, and stay off the page."""
 
 

@@ -1,158 +1,159 @@
-"""How well the estimate agrees with elastography, overall, in groups, and along the covariates."""
+"""How well the estimate agrees with the reference: figures, numbers, calibration."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from liverstiff.report import plots
-from liverstiff.report.drawing import axes, save
+from liverstiff.report import curves, plots
+from liverstiff.report.figure import drawn
 from liverstiff.report.study import Block, Cell, Figure, Head, Row, Section, Study, filled, gap_blocks, head_of, records
-from liverstiff.report.wording import (
-    EFFECTS,
-    Estimate,
-    exams_text,
-    group_text,
-    metric_wording,
-    p_text,
-    partition_text,
-    rounded,
-    with_unit,
-)
+from liverstiff.report.wording import Estimate, Number, exams_text, partition_text, with_unit
 
-COVARIATES = {"age": "Age, years", "sex": "Sex", "bmi": "Body mass index, kg/m²"}
+LINES = {"lower limit": "limit_low", "bias": "bias", "upper limit": "limit_high"}
 
 
 def agreement(study: Study) -> Section:
     """Scatter and Bland-Altman of each partition."""
     sites = sorted(study.analysed.site.unique())
     blocks = [Block("figures", _agreement_figures(study, name, sites)) for name in filled(study)]
+    blocks += _limits(study)
     lead = (
-        "First of each pair: a point per exam, on the dashed line where estimate equals elastography. Second: their "
-        "difference, with bias, 95 % limits of agreement, and the intervals of these lines in grey."
+        "First of each pair: a point per exam, on the dashed line where estimate equals reference. Second: their "
+        "difference, with bias, 95 % limits of agreement, and the intervals of these lines in grey."
     )
-    return Section("agreement", "Agreement", "Estimate against elastography", lead, [*blocks, *gap_blocks(study)])
+    title = f"Estimate against {study.target.measured_by}"
+    return Section("agreement", "Agreement", title, lead, [*blocks, *gap_blocks(study)])
 
 
 def _agreement_figures(study: Study, partition: str, sites: list[str]) -> list[Figure]:
     rows, title, small = study.rows(partition), partition_text(partition), study.small(study.exams(partition))
-    metrics = {"lower limit": "limit_low", "bias": "bias", "upper limit": "limit_high"}
-    lines = {label: study.estimate(partition, metric) for label, metric in metrics.items()}
+    lines = {label: study.estimate(partition, metric) for label, metric in LINES.items()}
+    size, unit = exams_text(len(rows)), study.unit
     alt = (
-        f"{title}, {exams_text(len(rows))}: estimates of {plots.describe(rows, 'estimate')} kPa against "
-        f"elastography of {plots.describe(rows, 'reference')} kPa."
+        f"{title}, {size}: estimates of {plots.describe(rows, 'estimate')} {unit} against "
+        f"references of {plots.describe(rows, 'reference')} {unit}."
     )
-    with axes() as (canvas, ax):
-        plots.scatter(ax, rows, sites)
-        left = save(canvas, study.figures, f"scatter_{partition}", alt)
-    told = ", ".join(f"{label} {line.value.text} kPa" for label, line in lines.items() if line.value)
-    with axes() as (canvas, ax):
-        plots.bland_altman(ax, rows, sites, lines)
-        right = save(canvas, study.figures, f"bland-altman_{partition}", f"{title}, difference against mean: {told}.")
-    size = exams_text(len(rows))
+    told = ", ".join(f"{label} {line.value.text} {unit}" for label, line in lines.items() if line.value)
     return [
-        Figure(f"scatter_{partition}", left, f"{title}: estimate against elastography, {size}.", small),
-        Figure(f"bland-altman_{partition}", right, f"{title}: difference against mean (Bland–Altman).", small),
+        drawn(
+            study,
+            f"scatter_{partition}",
+            lambda ax: plots.scatter(ax, rows, sites, study.measured_by, unit),
+            caption=f"{title}: estimate against {study.target.measured_by}, {size}.",
+            alt=alt,
+            small=small,
+        ),
+        drawn(
+            study,
+            f"bland-altman_{partition}",
+            lambda ax: plots.bland_altman(ax, rows, sites, lines, unit),
+            caption=f"{title}: difference against mean (Bland–Altman).",
+            alt=f"{title}, difference against mean: {told or 'bias and limits are not defined'}.",
+            small=small,
+        ),
     ]
+
+
+def _limits(study: Study) -> list[Block]:
+    """Bias, limits and proportional bias of every partition and group."""
+    table = study.tables["bland_altman"]
+    names = {"bias": study.unit, "limit_low": study.unit, "limit_high": study.unit, "proportional_bias": ""}
+    rows = []
+    for partition in filled(study):
+        here = table[(table.partition == partition) & (table.group == "all")].set_index("statistic")
+        cells: list[Cell] = [
+            Estimate.of(here.loc[name], digits=2) if name in here.index else "not computed" for name in names
+        ]
+        size = study.exams(partition)
+        rows.append(Row(partition_text(partition), cells, study.small(size)))
+    if table.empty or not rows:
+        return []
+    labels = ("Bias", "Lower limit", "Upper limit", "Proportional bias")
+    heads = [Head("Partition"), *(Head(with_unit(*pair)) for pair in zip(labels, names.values(), strict=True))]
+    notes = [
+        *why_no_interval(rows),
+        "Proportional bias: slope of the difference on the mean of both; below 0, high values come out too low.",
+    ]
+    return [Block("table", rows, "Bias and limits of agreement", notes, heads)]
 
 
 def metrics(study: Study) -> Section:
     """Every metric of each partition."""
     partitions = filled(study)
-    names = dict.fromkeys(study.metrics.metric)
-    heads = [Head(""), *(head_of(study, partition) for partition in partitions)]
-    rows = [
-        Row(with_unit(*metric_wording(name)[:2]), [study.estimate(partition, name) for partition in partitions])
-        for name in names
-    ]
+    whole = study.tables["metrics"]
+    names = dict.fromkeys(whole.metric[whole.group == "all"])
+    heads = [Head("Measure"), *(head_of(study, partition) for partition in partitions)]
+    rows = [Row(study.label(name), [study.estimate(partition, name) for partition in partitions]) for name in names]
+    close = Number(study.evaluation.within, 0, 100).text
+    noise = Number(study.evaluation.reference_cv, 0, 100).text
     notes = [
         "In brackets: 95 % interval by resampling patients; for Pearson r, bootstrap-t on Fisher’s z.",
-        "Calibration regresses elastography on the estimate: slope 1 and intercept 0 are ideal.",
-        "AUROC: telling exams at or above the threshold (by elastography) from those below.",
+        f"Calibration regresses {study.target.measured_by} on the estimate: slope 1 and intercept 0 are ideal.",
+        f"AUROC: telling exams at or above the threshold (by {study.target.measured_by}) from those below.",
+        f"Close: within {close} % of the reference. A perfect model does not reach 100 % and r = 1, because the "
+        f"reference repeats only within about {noise} % (coefficient of variation).",
     ]
     notes = [*why_no_interval(rows), *notes]
-    table = [Block("table", rows, "Agreement with elastography", notes, heads)] if partitions else []
+    table = [Block("table", rows, f"Agreement with {study.target.measured_by}", notes, heads)] if partitions else []
     lead = "Pooled over folds, sites and vendors."
-    return Section("metrics", "Numbers", "Agreement in numbers", lead, [*table, *gap_blocks(study)])
+    return Section("metrics", "Numbers", "Performance in numbers", lead, [*table, *gap_blocks(study)])
 
 
-def subgroups(study: Study) -> Section:
-    """Pearson r by site, vendor and steatosis; with and without steatosis in numbers."""
-    figures = [figure for partition in filled(study) if (figure := _forest(study, partition))]
-    table = study.metrics
-    metrics = ["pearson_r", "reference_sd", "mae", "bias"]
-    heads = [Head(""), Head("Exams (patients)"), *(Head(with_unit(*metric_wording(name)[:2])) for name in metrics)]
-    rows = []
+def calibration(study: Study) -> Section:
+    """Mean reference by tenth of the estimate."""
+    figures, gaps = [], []
     for partition in filled(study):
-        here = table[(table.partition == partition) & table.group.str.startswith("steatosis=")]
-        rows.append(Row(partition_text(partition)))
-        for group, part in here.groupby("group", sort=False):
-            n, patients = int(part.n.iloc[0]), int(part.patients.iloc[0])
-            estimates = [study.estimate(partition, name, str(group)) for name in metrics]
-            rows.append(Row(group_text(str(group)), [f"{n:,} ({patients:,})", *estimates], study.small(n)))
-        if here.empty:
-            rows.append(Row("Steatosis not recorded", ["–"] * (1 + len(metrics))))
-    blocks = [Block("small_figures", figures)] if figures else []
-    blocks += [Block("table", rows, "With and without steatosis", why_no_interval(rows), heads)] if rows else []
+        points = study.of("calibration", partition)
+        title = partition_text(partition)
+        if not points.estimate.notna().any():
+            why = "; ".join(dict.fromkeys(note for note in points.note if note)) or "no point was handed over"
+            gaps.append(Block("gap", f"{title}: no calibration curve: {why}."))
+            continue
+        slope, shift = (study.estimate(partition, f"calibration_{name}").value for name in ("slope", "intercept"))
+        told = f"slope {slope.text}, intercept {shift.text} {study.unit}" if slope and shift else "slope not defined"
+        figures.append(_calibration(study, points, partition, told))
     lead = (
-        "Does the estimate hold for every site, every vendor, and with fat in the liver? Numbers of exams in brackets."
+        "Exams sorted by their estimate and cut into groups of equal size: what was estimated on average against what "
+        "was measured on average. On the dashed line, an estimate means what it says."
     )
-    return Section("subgroups", "Groups", "Sites, vendors, steatosis", lead, [*blocks, *gap_blocks(study)])
-
-
-def _forest(study: Study, partition: str) -> Figure | None:
-    table = study.metrics
-    rows = table[(table.partition == partition) & (table.metric == "pearson_r") & table.value.notna()]
-    if rows.empty:
-        return None
-    told = "; ".join(f"{group_text(row.group)} {rounded(row.value, 2)}" for row in records(rows))
-    title = partition_text(partition)
-    with axes(3.2, 0.85 + 0.25 * len(rows)) as (canvas, ax):
-        plots.forest(ax, rows)
-        svg = save(canvas, study.figures, f"forest_{partition}", f"{title}, Pearson r by group: {told}.")
-    small = study.small(int(rows.n.min()))
-    return Figure(f"forest_{partition}", svg, f"{title}: Pearson r by group, 95 % interval.", small)
-
-
-def residuals(study: Study) -> Section:
-    """Residual against age, sex and BMI."""
-    blocks, rows = [], []
-    for partition in filled(study):
-        here = study.residuals[
-            (study.residuals.partition == partition) & study.residuals.covariate.isin(list(COVARIATES))
-        ]
-        blocks.append(Block("small_figures", [_residual(study, partition, row) for _, row in here.iterrows()]))
-        rows.append(Row(partition_text(partition)))
-        for _, row in here.iterrows():
-            cells: list[Cell] = [
-                f"{row.n:,} ({row.patients:,})",
-                EFFECTS[row.covariate],
-                Estimate.of(row, digits=3),
-                p_text(float(row.p)),
-            ]
-            rows.append(Row(COVARIATES[row.covariate].split(",")[0], cells, study.small(int(row.n))))
-    heads = [Head(""), Head("Exams (patients)"), Head("Effect on the residual"), Head("Estimate"), Head("p")]
-    notes = [
-        "Least squares; interval and p allow for repeat exams of a patient. Residual: estimate − elastography. "
-        "A p value above 0.05 does not show that there is no bias: read the interval."
+    rows = [
+        Row(
+            f"{partition_text(row.partition)}, group {row.point:g}",
+            [Number(row.n, 0), Number(row.estimate), Estimate.of(_as_estimate(row), digits=2)],
+        )
+        for row in records(study.tables["calibration"])
+        if pd.notna(row.estimate)
     ]
-    blocks += [Block("table", rows, "Residual by age, sex and body mass index", notes, heads)] if rows else []
-    lead = "Is the estimate too high or too low for some patients? An unbiased estimate scatters evenly around zero."
-    return Section("residuals", "Residuals", "Age, sex, body mass index", lead, [*blocks, *gap_blocks(study)])
+    heads = [Head("Group"), Head("Exams"), Head(f"Mean estimate, {study.unit}"), Head(f"Mean reference, {study.unit}")]
+    blocks = [Block("small_figures", figures)] if figures else []
+    caption = "The points of the calibration curves"
+    blocks += [Block("folded_table", rows, caption, why_no_interval(rows), heads)] if rows else []
+    return Section("calibration", "Calibration", "Calibration", lead, [*blocks, *gaps, *gap_blocks(study)])
 
 
-def _residual(study: Study, partition: str, row: pd.Series) -> Figure:
-    label, title = COVARIATES[row.covariate], partition_text(partition)
-    effect = Estimate.of(row, digits=3)
-    told = f"{EFFECTS[row.covariate]}: {effect.value.text}" if effect.value else effect.note
-    name = f"residual-{row.covariate}_{partition}"
-    with axes(3.1, 2.5) as (canvas, ax):
-        plots.residual(ax, study.rows(partition), row.covariate, label, effect)
-        svg = save(canvas, study.figures, name, f"{title}, residual against {label}; {told}.")
-    return Figure(name, svg, f"{title}: {label.split(',')[0].lower()}.", study.small(int(row.n)))
+def _calibration(study: Study, points: pd.DataFrame, partition: str, told: str) -> Figure:
+    title = partition_text(partition)
+    return drawn(
+        study,
+        f"calibration_{partition}",
+        lambda ax: curves.calibration(ax, points, study.unit),
+        caption=f"{title}: {told}.",
+        alt=f"{title}: mean reference against mean estimate in {len(points)} groups; {told}.",
+        small=study.small(study.exams(partition)),
+        size=(3.1, 3.0),
+    )
+
+
+def _as_estimate(row: object) -> pd.Series:
+    """A point's mean reference and its interval."""
+    values = {"value": row.reference, "low": row.low, "high": row.high, "note": row.note}  # type: ignore[attr-defined]
+    return pd.Series(values, dtype=object)
 
 
 def why_no_interval(rows: list[Row]) -> list[str]:
     """The reasons behind the values of a table that stand without an interval, for a note below it."""
     estimates = [cell for row in rows for cell in row.cells if isinstance(cell, Estimate) and cell.value]
-    reasons = dict.fromkeys(one.note.removeprefix("no interval: ") for one in estimates if one.note)
+    parts = [part for one in estimates if not one.low for part in one.note.split("; ") if part]
+    told = [part for part in parts if part.startswith("no interval: ")] or parts
+    reasons = dict.fromkeys(part.removeprefix("no interval: ") for part in told)
     return [f"No interval: {'; '.join(reasons)}."] if reasons else []

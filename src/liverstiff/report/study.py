@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
-from liverstiff.config import SIMULATE
-from liverstiff.report.wording import Estimate, Number, exams_text, partition_text
+from liverstiff.config import SIMULATE, EvaluateConfig, ReportConfig, TargetConfig
+from liverstiff.errors import DataError
+from liverstiff.report.wording import Estimate, Number, exams_text, metric_wording, partition_text, with_unit
 
 DEMONSTRATION = "demonstration, not evidence"
 
@@ -18,56 +20,103 @@ DEMONSTRATION = "demonstration, not evidence"
 TEXT = (
     *("exam", "patient", "site", "partition", "fold", "stage", "reason", "detail", "step", "group", "metric"),
     *("covariate", "effect", "note", "variable", "level", "sex", "steatosis", "vendor", "model", "sequence", "variant"),
-    "when",
+    *("when", "method", "cut_source", "statistic", "subgroup", "verdict", "baseline", "source", "what", "other"),
+    *("mre_type", "reference_source", "flags"),
 )
 
-Cell = str | Number | Estimate
+Cell: TypeAlias = "str | Number | Estimate | tuple[str | Number | Estimate, ...]"
 """What stands in a cell of a table, or in a sentence."""
+
+TABLES: dict[str, tuple[str, ...]] = {
+    "flow": ("step", "stage", "reason", "partition", "exams", "patients"),
+    "analysed": ("exam", "patient", "site", "partition", "fold", "reference", "estimate", "residual"),
+    "metrics": ("partition", "group", "metric", "value", "low", "high", "n", "patients", "note"),
+    "thresholds": ("partition", "group", "threshold", "metric", "value", "low", "high", "method", "n", "note"),
+    "bland_altman": ("partition", "group", "statistic", "value", "low", "high", "note"),
+    "residuals": ("partition", "covariate", "level", "effect", "value", "low", "high", "n", "patients", "note"),
+    "subgroups": ("partition", "subgroup", "characteristics", "n", "patients", "pearson_r", "reference_sd", "note"),
+    "contrasts": ("partition", "group", "other", "metric", "method", "value", "low", "high", "n", "n_other", "note"),
+    "comparisons": ("partition", "baseline", "metric", "method", "model", "rival", "value", "low", "high", "note"),
+    "coverage": ("partition", "group", "value", "low", "high", "mean_width", "n", "patients", "note"),
+    "calibration": ("partition", "point", "estimate", "reference", "low", "high", "n", "note"),
+    "roc": ("partition", "threshold", "cut_point", "sensitivity", "specificity"),
+    "decision": ("partition", "model", "threshold", "risk", "net_benefit", "low", "high", "treat_all", "note"),
+    "table1": ("partition", "variable", "level", "n", "missing", "median", "q1", "q3", "exams", "share"),
+    "exclusions": ("exam", "site", "stage", "reason", "detail"),
+    "scans": ("site", "vendor", "model", "field_t", "sequence", "variant", "exams"),
+    "probe": ("when", "exams", "patients", "vendors", "accuracy", "chance", "excess", "excess_ratio", "note"),
+    "by_site": ("site", "step", "exams"),
+    "missingness": ("site", "variable", "exams", "missing", "share"),
+    "scanners": ("site", "vendor", "model", "field_t", "exams"),
+    "conflicts": ("site", "patient", "exam", "what", "detail"),
+    "agreements": ("exam", "elastogram", "reported"),
+}
+"""The tables of the page and their columns; one that is not given is empty, and its section says so."""
+
+PICTURES = ("overlay", "checkerboard", "elastogram", "attention")
+"""Kinds of pictures, by the ending of their names."""
 
 
 @dataclass(frozen=True)
 class Study:
     """The tables of the study and where figures go."""
 
-    flow: pd.DataFrame
-    """``step, stage, reason, partition, exams, patients``."""
-    analysed: pd.DataFrame
-    """A row per analysed exam."""
-    metrics: pd.DataFrame
-    """``partition, group, metric, value, low, high, n, patients, note``."""
-    residuals: pd.DataFrame
-    """``partition, covariate, effect, value, low, high, p, n, patients, note``."""
-    table1: pd.DataFrame
-    """A row per partition, variable and level."""
-    exclusions: pd.DataFrame
-    """A row per exam excluded up to the cohort."""
-    scans: pd.DataFrame
-    """``site, vendor, model, field_t, sequence, variant, exams``."""
-    probe: pd.DataFrame
-    """``when, exams, patients, vendors, accuracy, chance, excess, excess_ratio, note``."""
-    overlays: list[Path]
-    """Shard folders of the segmentation."""
-    checkerboards: list[Path]
-    """Shard folders of the registration."""
+    tables: dict[str, pd.DataFrame]
+    """By name, see :data:`TABLES`; text is never missing."""
+    shards: dict[str, list[Path]]
+    """By kind of picture, the shard folders that hold it."""
     histories: list[Path]
     """``history.csv`` of each fold."""
+    hashes: dict[str, str]
+    """SHA-256 of each table that was given."""
     config: dict[str, Any]
     """The configuration as plain values."""
     figures: Path
     """Folder of the figures."""
-    gallery: int
-    """How many segmentations to show."""
-    demonstration_below: int
-    """Estimates from fewer exams are a demonstration."""
+    settings: ReportConfig
+    """How many pictures to show."""
+    target: TargetConfig
+    """What is estimated."""
+    evaluation: EvaluateConfig
+    """How numbers were made, and from how few exams they are a demonstration."""
 
     @classmethod
-    def read(cls, tables: dict[str, Path], **others: Any) -> Study:
-        """Read the tables; an empty text stays an empty text."""
-        read: dict[str, Any] = {}
-        for name, path in tables.items():
-            table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str))
-            read[name] = table.fillna({column: "" for column in table.columns if column in TEXT})
-        return cls(**read, **others)
+    def read(cls, tables: Mapping[str, Path], config: dict[str, Any], **others: Any) -> Study:
+        """Read the tables; an empty text stays an empty text.
+
+        Raises:
+            DataError: a table is none of the page's.
+        """
+        unknown = sorted(set(tables) - set(TABLES))
+        if unknown:
+            raise DataError(f"report: no table {unknown[0]!r} on the page; expected some of {', '.join(TABLES)}")
+        read = {name: pd.DataFrame(columns=list(columns)) for name, columns in TABLES.items()}
+        read |= {name: read_cells(path) for name, path in tables.items()}
+        target, evaluation = config.get("target", {}), config.get("evaluate", {})
+        hashes = {name: sha256(path.read_bytes()).hexdigest() for name, path in sorted(tables.items())}
+        return cls(
+            tables=read,
+            hashes=hashes,
+            config=config,
+            target=TargetConfig(**target),
+            evaluation=EvaluateConfig(**evaluation),
+            **others,
+        )
+
+    @property
+    def flow(self) -> pd.DataFrame:
+        """``step, stage, reason, partition, exams, patients``."""
+        return self.tables["flow"]
+
+    @property
+    def analysed(self) -> pd.DataFrame:
+        """A row per analysed exam."""
+        return self.tables["analysed"]
+
+    def of(self, name: str, partition: str) -> pd.DataFrame:
+        """The rows of a table that belong to a partition."""
+        table = self.tables[name]
+        return table[table.partition == partition]
 
     @property
     def partitions(self) -> list[str]:
@@ -84,13 +133,27 @@ class Study:
 
     def small(self, exams: int) -> bool:
         """True when an estimate from so many exams is no evidence."""
-        return exams < self.demonstration_below
+        return exams < self.evaluation.demonstration_below
 
     def estimate(self, partition: str, metric: str, group: str = "all") -> Estimate:
         """One metric with its interval, for the page."""
-        table = self.metrics
+        table = self.tables["metrics"]
         rows = table[(table.partition == partition) & (table.group == group) & (table.metric == metric)]
         return Estimate.of(rows.iloc[0]) if len(rows) else Estimate.missing(metric, "not computed")
+
+    def label(self, metric: str) -> str:
+        """Name of a metric with its unit."""
+        return with_unit(*metric_wording(metric, self.target)[:2])
+
+    @property
+    def unit(self) -> str:
+        """Unit of the target."""
+        return self.target.unit
+
+    @property
+    def measured_by(self) -> str:
+        """What measures the reference, with a capital."""
+        return self.target.measured_by[:1].upper() + self.target.measured_by[1:]
 
     @property
     def simulated_sites(self) -> list[str]:
@@ -163,9 +226,20 @@ class Section:
     blocks: list[Block]
 
 
+def read_cells(path: Path) -> pd.DataFrame:
+    """A table with its text as text, and its numbers as they are written."""
+    table = pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), float_precision="round_trip")
+    return table.fillna({column: "" for column in table.columns if column in TEXT})
+
+
 def records(table: pd.DataFrame) -> list[Any]:
     """The rows of a table, cells by name of the column."""
     return list(table.itertuples(index=False))
+
+
+def rows_of(table: pd.DataFrame) -> list[Any]:
+    """The rows of a table, cells by key of the column; for columns that a table may lack."""
+    return [row for _, row in table.iterrows()]
 
 
 def filled(study: Study) -> list[str]:

@@ -24,13 +24,13 @@ def vendors(study: Study) -> Section:
         "images alone; the nearer it comes to chance, the less of the vendor is left. It describes the images and is "
         "no part of the model."
     )
-    table = study.probe
+    table = study.tables["probe"]
     notes = [note for note in dict.fromkeys(table.note) if note]
     if notes or table.empty:
         said = f"The vendor probe was not made: {'; '.join(notes) or 'no exam was harmonised'}."
         return Section("vendors", "Vendors", "Can the scanner be told from the images?", lead, [Block("gap", said)])
     heads = [
-        Head(""),
+        Head("Images"),
         Head("Vendor named rightly, %"),
         Head("Always naming the most frequent, %"),
         Head("Above chance, %"),

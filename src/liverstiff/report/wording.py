@@ -6,26 +6,54 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from liverstiff.config import TargetConfig
+
+UNIT = "(unit of the target)"
+"""Stands for ``target.unit``."""
+
 METRICS = {
     "pearson_r": ("Pearson r", "", 2),
+    "pearson_r_within_site": ("Pearson r within sites", "", 2),
+    "pearson_r_corrected": ("Pearson r corrected for the noise of the reference", "", 2),
     "spearman_rho": ("Spearman rho", "", 2),
-    "reference_sd": ("SD of the reference", "kPa", 2),
-    "mae": ("Mean absolute error", "kPa", 2),
-    "rmse": ("Root mean squared error", "kPa", 2),
+    "reference_sd": ("SD of the reference", UNIT, 2),
+    "mae": ("Mean absolute error", UNIT, 2),
+    "rmse": ("Root mean squared error", UNIT, 2),
     "r2": ("R² (1 − SSE/SST)", "", 2),
-    "bias": ("Bias (estimate − reference)", "kPa", 2),
-    "limit_low": ("Lower limit of agreement", "kPa", 2),
-    "limit_high": ("Upper limit of agreement", "kPa", 2),
+    "bias": ("Bias (estimate − reference)", UNIT, 2),
+    "limit_low": ("Lower limit of agreement", UNIT, 2),
+    "limit_high": ("Upper limit of agreement", UNIT, 2),
+    "proportional_bias": ("Proportional bias (slope of difference on mean)", "", 2),
     "icc_a1": ("ICC(A,1)", "", 2),
     "lin_ccc": ("Lin’s concordance", "", 2),
     "calibration_slope": ("Calibration slope", "", 2),
-    "calibration_intercept": ("Calibration intercept", "kPa", 2),
+    "calibration_intercept": ("Calibration intercept", UNIT, 2),
+    "share_within": ("Estimates close to the reference", "%", 0),
+    "share_within_perfect": ("The same of a perfect model", "%", 0),
     "interval_coverage": ("Intervals that hold the reference", "%", 0),
+    "auroc": ("AUROC", "", 2),
+    "auprc": ("AUPRC", "", 2),
+    "prevalence": ("Cases", "%", 0),
+    "sensitivity": ("Sensitivity", "%", 0),
+    "specificity": ("Specificity", "%", 0),
+    "ppv": ("PPV", "%", 0),
+    "npv": ("NPV", "%", 0),
 }
+"""Label, unit and decimals. A metric at a threshold, ``auroc_3``, is worded by :func:`metric_wording`."""
 
 PARTITIONS = {"cross-validation": "Cross-validation", "temporal": "Temporal test", "external": "External test"}
 
-EFFECTS = {"age": "slope, kPa per year", "sex": "male − female, kPa", "bmi": "slope, kPa per kg/m²"}
+COVARIATES = {
+    "age": "Age",
+    "bmi": "Body mass index",
+    "sex": "Sex",
+    "steatosis": "Steatosis",
+    "vendor": "Vendor",
+    "site": "Site",
+    "field_t": "Field strength",
+    "mre_type": "Type of elastography",
+    "reference_source": "Source of the reference",
+}
 
 REASONS = {
     "missing_sequence": "a required sequence is missing",
@@ -46,6 +74,7 @@ REASONS = {
     "wrong_frequency": "elastogram at another frequency",
     "unit_unclear": "unit of the elastogram unclear",
     "stiffness_out_of_range": "stiffness out of range",
+    "no_study_date": "no date of the exam",
     "no_record": "no health record",
     "not_eligible": "not eligible",
     "no_reference": "no reported value of the target",
@@ -53,24 +82,31 @@ REASONS = {
     "patient_in_development": "patient is also in the development data",
     "patient_at_development_site": "patient is also seen at a development site",
     "patient_in_other_fold": "patient belongs to another site or vendor",
+    "no_estimate": "no estimate",
 }
 
 VARIABLES = {
-    "reference": ("Stiffness by elastography", "kPa", 2),
+    "reference": ("Reference", UNIT, 2),
     "age": ("Age", "years", 0),
     "bmi": ("Body mass index", "kg/m²", 1),
+    "height": ("Height", "cm", 0),
+    "weight": ("Weight", "kg", 0),
     "ast": ("AST", "U/L", 0),
     "alt": ("ALT", "U/L", 0),
     "ggt": ("GGT", "U/L", 0),
+    "alp": ("ALP", "U/L", 0),
     "platelets": ("Platelets", "10⁹/L", 0),
     "albumin": ("Albumin", "g/dL", 1),
     "bilirubin": ("Bilirubin", "mg/dL", 1),
     "inr": ("INR", "", 2),
+    "creatinine": ("Creatinine", "mg/dL", 2),
     "pdff": ("Fat fraction (PDFF)", "%", 1),
     "fib4": ("FIB-4", "", 2),
     "apri": ("APRI", "", 2),
+    "nfs": ("NAFLD fibrosis score", "", 2),
     "sex": ("Sex", "", 0),
     "diabetes": ("Diabetes", "", 0),
+    "aetiology": ("Aetiology", "", 0),
     "steatosis": ("Steatosis", "", 0),
     "site": ("Site", "", 0),
     "vendor": ("Scanner vendor", "", 0),
@@ -114,13 +150,15 @@ class Estimate:
     note: str = ""
 
     @classmethod
-    def of(cls, row: Any, digits: int | None = None) -> Estimate:
-        """From a row with ``value, low, high, note``, and ``metric`` unless the digits are given."""
-        metric = getattr(row, "metric", "")
+    def of(
+        cls, row: Any, digits: int | None = None, names: tuple[str, str, str] = ("value", "low", "high")
+    ) -> Estimate:
+        """From a row with value, low, high (of these names), ``note``, and ``metric`` unless digits are given."""
+        metric = row.get("metric", "")
         _, unit, usual = metric_wording(metric)
         decimals, scale = usual if digits is None else digits, 100 if unit == "%" else 1
-        value, low, high = (_number(float(row[name]), decimals, scale) for name in ("value", "low", "high"))
-        return cls(metric, value, low, high, row.note)
+        value, low, high = (_number(float(row[name]), decimals, scale) for name in names)
+        return cls(metric, value, low, high, row.get("note", ""))
 
     @classmethod
     def missing(cls, metric: str, note: str) -> Estimate:
@@ -132,11 +170,16 @@ def _number(value: float, digits: int, scale: float) -> Number | None:
     return Number(value, digits, scale) if math.isfinite(value) else None
 
 
-def metric_wording(metric: str) -> tuple[str, str, int]:
+def metric_wording(metric: str, target: TargetConfig | None = None) -> tuple[str, str, int]:
     """Label, unit and decimals of a metric."""
-    if metric.startswith("auroc_"):
-        return f"AUROC at {metric.split('_')[1]} kPa", "", 2
-    return METRICS.get(metric, (metric, "", 2))
+    shown = (target or TargetConfig()).unit
+    name, _, level = metric.rpartition("_")
+    if name == "auroc":
+        return f"AUROC at {level} {shown}", "", 2
+    if name in ("bias_below", "bias_above"):
+        return f"Bias where the reference {'<' if name == 'bias_below' else '≥'} {level}", shown, 2
+    label, unit, digits = METRICS.get(metric, (metric, "", 2))
+    return label, shown if unit == UNIT else unit, digits
 
 
 def with_unit(label: str, unit: str) -> str:
@@ -156,13 +199,22 @@ def partition_text(partition: str) -> str:
 
 
 def group_text(group: str) -> str:
-    """Name of a group on the page."""
+    """Name of a group on the page; of a combination its parts."""
     if group == "all":
         return "All"
+    return ", ".join(_level_text(part) for part in group.split(" & "))
+
+
+def _level_text(group: str) -> str:
     name, _, value = group.partition("=")
+    value = value.replace("-", "–") if name == "estimate" else value
     if name == "steatosis":
         return {"yes": "With steatosis", "no": "Without steatosis"}.get(value, value)
-    return f"{VARIABLES.get(name, (name,))[0]} {value}".replace("Scanner vendor ", "")
+    if name in ("vendor", "sex"):
+        return value
+    unit = " T" if name == "field_t" else ""
+    label = {"bmi": "BMI"}.get(name) or VARIABLES.get(name, (name.replace("_", " ").capitalize(),))[0]
+    return f"{label} {value}{unit}"
 
 
 def p_text(p: float) -> str:

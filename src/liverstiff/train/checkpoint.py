@@ -6,10 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from liverstiff.checkpoint import Tensors, read_checkpoint, write_checkpoint
+from liverstiff.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,12 @@ class Progress:
     """The epochs that are done."""
     best: Tensors = field(default_factory=dict)
     """Tensors of the epoch with the smallest validation loss."""
+    steps: int = 0
+    """Steps that are done of the epoch after those."""
+    loss: float = 0.0
+    """Sum of the loss over these steps."""
+    random: Tensors = field(default_factory=dict)
+    """State of the generators after these steps; empty at the start of an epoch."""
 
     @property
     def best_epoch(self) -> Epoch:
@@ -60,18 +68,47 @@ class State:
     """With its moments."""
 
 
+def random_state(device: torch.device) -> Tensors:
+    """State of torch's generators."""
+    state = {"cpu": torch.get_rng_state()}
+    return state | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def set_random_state(state: Tensors, device: torch.device) -> None:
+    """Go on drawing where the state was taken."""
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
+
+
 def write(path: Path, fingerprint: str, state: State, at: Progress) -> None:
     """Write all of it in one step."""
-    groups = {"network": state.network.state_dict(), "average": state.average.state_dict(), "best": at.best}
-    write_checkpoint(path, fingerprint, groups, state.optimizer, [asdict(row) for row in at.history])
+    groups = {
+        "network": state.network.state_dict(),
+        "average": state.average.state_dict(),
+        "best": at.best,
+        "random": at.random,
+    }
+    note = {"history": [asdict(row) for row in at.history], "steps": at.steps, "loss": at.loss}
+    write_checkpoint(path, fingerprint, groups, state.optimizer, note)
 
 
 def resume(path: Path, fingerprint: str, state: State) -> Progress:
-    """Put the state where the checkpoint left them; a checkpoint of other inputs is left out."""
-    found = read_checkpoint(path, fingerprint, ("network", "average", "best"), state.optimizer)
+    """Put the state where the checkpoint left them; a checkpoint of other inputs is left out.
+
+    Raises:
+        DataError: for a file that is no checkpoint.
+    """
+    try:
+        found = read_checkpoint(path, fingerprint, ("network", "average", "best", "random"), state.optimizer)
+    except (SafetensorError, KeyError, ValueError, TypeError):
+        raise DataError(
+            f"{path.name}: damaged checkpoint; expected one of this stage; delete it to start anew"
+        ) from None
     if found is None:
         return Progress()
-    groups, history = found
+    groups, note = found
     state.network.load_state_dict(groups["network"])
     state.average.load_state_dict(groups["average"])
-    return Progress([Epoch(**row) for row in history], groups["best"])
+    history = [Epoch(**row) for row in note["history"]]
+    return Progress(history, groups["best"], note["steps"], note["loss"], groups["random"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from liverstiff.model import Linear, design
 from liverstiff.train.material import Material
@@ -22,7 +21,7 @@ def fit_linear(linear: Linear, material: Material) -> float:
     Returns:
         Root of the mean squared error of the exams left out, in SD of the target.
     """
-    x, y = design(material.numbers).double(), material.target.double()
+    x, y = design(material.exams.numbers).double(), material.target.double()
     training, validation = material.training, material.validation
     middle, level = x[training].mean(dim=0), y[training].mean()
     inside, centred = x[training] - middle, y[training] - level

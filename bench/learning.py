@@ -1,0 +1,319 @@
+"""Accuracy of the model against what can be known, and speed of its training against the usual recipe of MONAI.
+
+    python bench/learning.py --quick                       # under 5 minutes on two cores
+    python bench/learning.py --parts accuracy --seeds 3     # and: rivals, missing, coverage, shuffled, throughput
+
+The cohort is rendered at array level (``rendered.py``); its ceiling is a ridge on perfect signs and the record, fitted on
+the same training exams and scored once on the same test exams. Tables and models lie in a temporary folder. The last line
+is one JSON object.
+"""
+
+from __future__ import annotations
+
+import sys
+
+HERE = sys.path.pop(0)  # statistics.py beside this file must not hide the module of the standard library
+import statistics  # noqa: E402, F401
+
+sys.path.insert(0, HERE)
+
+import argparse  # noqa: E402
+import json  # noqa: E402
+import tempfile  # noqa: E402
+import time  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+import torch  # noqa: E402
+from rendered import draw, perfect_signs, write_study  # noqa: E402
+
+from liverstiff.config import PredictConfig, TargetConfig, TrainConfig  # noqa: E402
+from liverstiff.model import Description, load_model  # noqa: E402
+from liverstiff.predict import predict_partition  # noqa: E402
+from liverstiff.predict.baselines import Baseline, all_baselines, fitted, ridge  # noqa: E402
+from liverstiff.predict.estimates import Source, estimate  # noqa: E402
+from liverstiff.records import read_table  # noqa: E402
+from liverstiff.train import train_fold  # noqa: E402
+
+NO_FOLD = 99
+"""A fold without exams: the model learns from all exams of the cross-validation."""
+
+TARGET = TargetConfig()
+SEQUENCES = {"T1w": ["T1w"], "T2w": ["T2w"], "DWI": ["DWI", "ADC"]}
+
+
+class Cohort:
+    """A rendered cohort on disk, and models of it."""
+
+    def __init__(self, folder: Path, exams: int, test: int, shape: tuple[int, int, int], seed: int, folds: int = 5):
+        self.folder, self.table = folder, draw(exams, seed, test, folds=folds)
+        self.inputs = write_study(folder, self.table, shape, seed, missing=0.05)
+        self.cohort = read_table(self.inputs["cohort"]).set_index("exam")
+        self.test = self.table[self.table.partition == "temporal"].sort_values("exam")
+        self.truth = self.test.measured_kpa.to_numpy()
+
+    def train(self, name: str, settings: TrainConfig, fold: int = NO_FOLD) -> tuple[Path, float]:
+        """Folder of the model, and the minutes it took."""
+        folder = self.folder / name / f"fold-{fold}"
+        files = {"model": "model.safetensors", "description": "model.json"}
+        files |= {key: f"{key}.csv" for key in ("history", "validation")} | {"checkpoint": "checkpoint"}
+        start = time.perf_counter()
+        outputs = {key: folder / file for key, file in files.items()}
+        train_fold(**self.inputs, **outputs, fold=fold, settings=settings, target=TARGET)
+        return folder, (time.perf_counter() - start) / 60
+
+    def estimates(self, folder: Path, packs: list[Path] | None = None) -> tuple[np.ndarray, Description]:
+        """kPa of the test exams, and what is known of the model."""
+        network, described = load_model(folder)
+        source = Source(packs or self.inputs["packs"], self.cohort)
+        return estimate(network, described, self.test.exam.tolist(), source)["estimate"].to_numpy(), described
+
+    def baseline(self, baseline: Baseline) -> np.ndarray:
+        """kPa of the test exams by something fitted on the same training exams."""
+        rows = self.table.sort_values("exam")
+        training = (rows.partition == "cross-validation").to_numpy()
+        return fitted(baseline, rows.measured_kpa.to_numpy(), training, "log")[
+            (rows.partition == "temporal").to_numpy()
+        ]
+
+    def baselines(self) -> dict[str, np.ndarray]:
+        """Every baseline of the stage predict, and ``ceiling``."""
+        rows = self.table.sort_values("exam")
+        signs = pd.DataFrame(perfect_signs(rows))
+        named = all_baselines(self.cohort.loc[rows.exam], self.inputs["packs"], TrainConfig())
+        found = {name: self.baseline(one) for name, one in named.items()}
+        raw = rows.age * rows.ast / (rows.platelets * np.sqrt(rows["alt"]))
+        found["fib4_raw"] = raw[rows.partition == "temporal"].to_numpy()
+        return found | {"ceiling": self.baseline(Baseline(signs, ridge))}
+
+
+def r(estimates: np.ndarray, truth: np.ndarray) -> float:
+    """Pearson's r."""
+    return float(np.corrcoef(estimates, truth)[0, 1])
+
+
+def difference(ours: np.ndarray, rival: np.ndarray, truth: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
+    """r of ours - r of the rival on the same exams, with the 95 % percentile interval of 2,000 resamples."""
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(0, len(truth), (2000, len(truth)))
+    values = [r(ours[rows], truth[rows]) - r(rival[rows], truth[rows]) for rows in draws]
+    low, high = np.percentile(values, [2.5, 97.5])
+    return r(ours, truth) - r(rival, truth), float(low), float(high)
+
+
+def accuracy(make, settings: TrainConfig, seeds: int) -> dict[str, float]:
+    """r of the model with all inputs and of the ceiling, for each seed: another cohort, other weights."""
+    shares, found = [], {}
+    for seed in range(1, seeds + 1):
+        cohort = make(f"accuracy-{seed}", seed)
+        folder, minutes = cohort.train("all", settings.model_copy(update={"seed": seed}))
+        estimates, described = cohort.estimates(folder)
+        rivals = cohort.baselines()
+        values = {
+            name: r(rivals[name], cohort.truth)
+            for name in ("ceiling", "signs_record_ridge", "record_ridge", "fib4_raw")
+        }
+        own = r(estimates, cohort.truth)
+        bias = float((estimates - cohort.truth).mean())
+        told = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
+        print(
+            f"seed {seed}: r {own:.3f} = {own / values['ceiling']:.3f} x ceiling; {told}; bias {bias:+.3f} kPa, "
+            f"image sensitivity {described.sensitivity}, {minutes:.1f} min",
+            flush=True,
+        )
+        shares.append(own / values["ceiling"])
+        if seed == 1:
+            found = {
+                "r": own,
+                "r_ceiling": values["ceiling"],
+                "r_record_only": values["record_ridge"],
+                "r_ridge": values["signs_record_ridge"],
+                "image_sensitivity": described.sensitivity,
+                "bias_kpa": bias,
+                "train_minutes": minutes,
+            }
+    return found | {"least_share_of_ceiling": min(shares)}
+
+
+def rivals(make, settings: TrainConfig) -> dict[str, float]:
+    """The model against baselines and against itself with fewer inputs, on the same test exams."""
+    cohort = make("rivals", 1)
+    folder, _ = cohort.train("all", settings)
+    ours, _ = cohort.estimates(folder)
+    found = cohort.baselines()
+    kinds = {"network, image only": {"inputs": ("images",)}, "network, record only": {"inputs": ("record",)}}
+    kinds |= {f"network, {name} alone": {"inputs": ("images",), "sequences": (name,)} for name in SEQUENCES}
+    for name, changes in kinds.items():
+        found[name] = cohort.estimates(cohort.train(name, settings.model_copy(update=changes))[0])[0]
+    print(f"all inputs: r {r(ours, cohort.truth):.3f}, MAE {np.abs(ours - cohort.truth).mean():.3f} kPa")
+    for name, rival in found.items():
+        error = np.abs(rival - cohort.truth).mean() - np.abs(ours - cohort.truth).mean()
+        if rival.std() < 1e-9:
+            print(f"  {name}: MAE {error:+.3f} kPa more")
+            continue
+        told = "r {:+.3f} ({:+.3f} to {:+.3f})".format(*difference(ours, rival, cohort.truth))
+        print(f"  {name}: r {r(rival, cohort.truth):.3f}; ours - it: {told}; its MAE {error:+.3f} kPa more")
+    order = ["network, image only", "network, record only", "fib4_raw"]
+    return {"ordering": [r(ours, cohort.truth), *(r(found[name], cohort.truth) for name in order)]}
+
+
+def missing(make, settings: TrainConfig) -> dict[str, float]:
+    """One sequence after the other taken from every test exam."""
+    cohort = make("missing", 1)
+    folder, _ = cohort.train("all", settings)
+    ours, _ = cohort.estimates(folder)
+    record = cohort.baselines()["record_ridge"]
+    drops = {}
+    for name, channels in SEQUENCES.items():
+        pack = cohort.folder / f"without-{name}"
+        pack.mkdir()
+        whole = cohort.inputs["packs"][0]
+        for file in ("images.npy", "masks.npy"):
+            (pack / file).symlink_to(whole / file)
+        table = read_table(whole / "table.csv")
+        table[channels] = False
+        table.to_csv(pack / "table.csv", index=False)
+        without, _ = cohort.estimates(folder, [pack])
+        lost = "r {:+.3f} ({:+.3f} to {:+.3f})".format(*difference(without, ours, cohort.truth))
+        above = "r {:+.3f} ({:+.3f} to {:+.3f})".format(*difference(without, record, cohort.truth))
+        print(f"without {name}: r {r(without, cohort.truth):.3f}; against all {lost}; against record only {above}")
+        drops[name] = r(without, cohort.truth) - r(ours, cohort.truth)
+    return {"largest_gain_without_a_sequence": max(drops.values())}
+
+
+def coverage(make, settings: TrainConfig, folds: int) -> dict[str, float]:
+    """Cross-validation, then the temporal test by all folds: r, bias, and how often intervals hold the measured value."""
+    cohort = make("coverage", 1)
+    models = [cohort.train("all", settings, fold)[0] for fold in range(folds)]
+    files = {name: cohort.folder / f"{name}.csv" for name in ("cross-validation", "temporal")}
+    for name, file in files.items():
+        predict_partition(
+            **cohort.inputs,
+            models=models,
+            partition=name,
+            calibration=None if name == "cross-validation" else files["cross-validation"],
+            predictions=file,
+            settings=PredictConfig(),
+            target=TARGET,
+        )
+        table = pd.read_csv(file).merge(cohort.table[["exam", "measured_kpa"]], on="exam")
+        truth, own = table.measured_kpa, table.estimate
+        inside = (table.low <= truth) & (truth <= table.high)
+        bands = pd.cut(own, [0, 2.5, 3, 4, 5, 20])
+        by_band = ", ".join(
+            f"{band} {share:.3f}" for band, share in inside.groupby(bands, observed=True).mean().items()
+        )
+        print(
+            f"{name}: n {len(table)}, r {r(own, truth):.3f}, bias {(own - truth).mean():+.3f} kPa, coverage "
+            f"{inside.mean():.3f}, measured >= 5 kPa {inside[truth >= 5].mean():.3f}, by predicted band {by_band}, "
+            f"median width {(table.high - table.low).median():.2f} kPa, "
+            f"unlike {table.flags.fillna('').str.contains('unlike').mean():.3f}",
+            flush=True,
+        )
+    return {
+        "coverage": float(inside.mean()),
+        "bias_kpa_temporal": float((own - truth).mean()),
+        "r_ensemble": r(own, truth),
+    }
+
+
+def shuffled(make, settings: TrainConfig, folds: int) -> dict[str, float]:
+    """Labels shuffled within each site: what is left of r inside fold and site, against 200 permutations."""
+    cohort = make("shuffled", 1)
+    inside = cohort.table.partition == "cross-validation"
+    rng = np.random.default_rng(1)
+    mixed = cohort.table[inside].groupby("site").measured_kpa.transform(lambda y: rng.permutation(y.to_numpy()))
+    cohort.cohort.loc[cohort.table.exam[inside], "reference"] = mixed.to_numpy()
+    cohort.cohort.reset_index().to_csv(cohort.inputs["cohort"], index=False)
+    free = settings.model_copy(update={"sensitivity": 0.0})
+    models = [cohort.train("all", free, fold)[0] for fold in range(folds)]
+    file = cohort.folder / "shuffled.csv"
+    shared = {"models": models, "partition": "cross-validation", "calibration": None, "predictions": file}
+    predict_partition(**cohort.inputs, **shared, settings=PredictConfig(), target=TARGET)
+    table = pd.read_csv(file).merge(cohort.table[["exam", "site"]], on="exam")
+    table["truth"] = cohort.cohort.loc[table.exam, "reference"].to_numpy()
+    cells = [cell for _, cell in table.groupby(["fold", "site"]) if len(cell) > 4]
+
+    def within(draw) -> float:
+        return float(np.mean([np.arctanh(r(cell.estimate.to_numpy(), draw(cell.truth.to_numpy()))) for cell in cells]))
+
+    own = within(lambda y: y)
+    low, high = np.percentile([within(rng.permutation) for _ in range(200)], [2.5, 97.5])
+    pooled = r(table.estimate.to_numpy(), table.truth.to_numpy())
+    rows = cohort.table.sort_values("exam")
+    named = all_baselines(cohort.cohort.loc[rows.exam], cohort.inputs["packs"], settings)
+    print(
+        f"shuffled: mean z inside fold and site {own:+.3f}, permutations {low:+.3f} to {high:+.3f}; pooled r {pooled:+.3f}"
+    )
+    for name in ("site_mean", "scanner", "missingness"):
+        print(f"  true labels, {name}: r {r(cohort.baseline(named[name]), cohort.truth):+.3f}")
+    return {"shuffled_z": own, "shuffled_low": float(low), "shuffled_high": float(high)}
+
+
+def throughput(quick: bool, device: str) -> dict[str, float]:
+    """Ours against the recipe, with a small and with a larger network."""
+    from throughput import compare
+
+    sizes = {"small network": ((48, 48, 24), 32, 1, 48), "larger network": ((48, 48, 24), 96, 4, 32)}
+    found = {}
+    for name, (shape, width, depth, exams) in list(sizes.items())[: 1 if quick else 2]:
+        rates = compare(shape, width, depth, exams, 3 if quick else 5, device)
+        share = rates["ours"] / rates["network"]
+        told = ", ".join(f"{key} {value:.1f}" for key, value in rates.items() if key != "wait")
+        print(
+            f"{name} (width {width}, depth {depth}, {shape}): exams/s {told}; the network takes {share:.0%} of our loop"
+        )
+        key = "" if name == "small network" else "_large"
+        found[f"augmentation_speedup{key}"] = rates["ours_augment"] / rates["recipe_augment"]
+        found[f"throughput_speedup_vs_monai_recipe{key}"] = rates["ours"] / rates["recipe"]
+        found[f"wait_fraction{key}"] = rates["wait"]
+        found[f"network_share{key}"] = share
+    return found
+
+
+PARTS = ("accuracy", "rivals", "missing", "coverage", "shuffled", "throughput")
+
+
+def main() -> None:
+    """Run the parts and print what they found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a small cohort, accuracy and throughput alone")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help="what to measure; all unless --quick")
+    parser.add_argument("--exams", type=int, help="training exams (1,200; on a GPU 3,680)")
+    parser.add_argument("--test", type=int, default=1200, help="test exams")
+    parser.add_argument("--shape", type=int, nargs=3, help="voxels (32 32 16; on a GPU 96 96 32)")
+    parser.add_argument("--seeds", type=int, default=3, help="cohorts of the part accuracy")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    gpu = torch.cuda.is_available()
+    device = torch.cuda.get_device_name() if gpu else "cpu"
+    exams = given.exams or (500 if given.quick else 3680 if gpu else 1200)
+    shape = tuple(given.shape or ((96, 96, 32) if gpu else (32, 32, 16)))
+    speed = {"device": "cuda", "precision": "bfloat16", "compile": True} if gpu else {"threads": given.threads}
+    size = {"width": 192, "depth": 6, "heads": 6, "batch": 32} if gpu else {"width": 48, "depth": 2, "batch": 32}
+    settings = TrainConfig(epochs=4 if given.quick else given.epochs, patience=30, dropout=0.1, **size, **speed)
+    parts = given.parts or (("accuracy", "throughput") if given.quick else PARTS)
+    found: dict[str, object] = {"device": device, "exams": exams, "shape": list(shape)}
+    with tempfile.TemporaryDirectory() as scratch:
+
+        def make(name: str, seed: int, folds: int = 5) -> Cohort:
+            test = 400 if given.quick else given.test
+            return Cohort(Path(scratch) / name, exams, test, shape, seed, folds)
+
+        steps = {
+            "accuracy": lambda: accuracy(make, settings, 1 if given.quick else given.seeds),
+            "rivals": lambda: rivals(make, settings),
+            "missing": lambda: missing(make, settings),
+            "coverage": lambda: coverage(make, settings, 5),
+            "shuffled": lambda: shuffled(make, settings, 5),
+            "throughput": lambda: throughput(given.quick, "cuda" if gpu else "cpu"),
+        }
+        for part in parts:
+            found |= steps[part]()
+    print(json.dumps({key: round(value, 4) if isinstance(value, float) else value for key, value in found.items()}))
+
+
+if __name__ == "__main__":
+    main()
