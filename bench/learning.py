@@ -3,9 +3,9 @@
     python bench/learning.py --quick                       # under 5 minutes on two cores
     python bench/learning.py --parts accuracy --seeds 3     # and: rivals, missing, coverage, shuffled, throughput
 
-The cohort is rendered at array level (``rendered.py``); its ceiling is a ridge on perfect signs and the record, fitted on
-the same training exams and scored once on the same test exams. Tables and models lie in a temporary folder. The last line
-is one JSON object.
+The cohort is rendered at array level (``rendered.py``); its ceiling is a ridge on perfect signs and the record, fitted
+on the same training exams and scored once on the same test exams. Tables and models lie in a temporary folder. The last
+line is one JSON object.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def missing(make, settings: TrainConfig) -> dict[str, float]:
 
 
 def coverage(make, settings: TrainConfig, folds: int) -> dict[str, float]:
-    """Cross-validation, then the temporal test by all folds: r, bias, and how often intervals hold the measured value."""
+    """Cross-validation, then the temporal test by all folds: r, bias, how often intervals hold the measured value."""
     cohort = make("coverage", 1)
     models = [cohort.train("all", settings, fold)[0] for fold in range(folds)]
     files = {name: cohort.folder / f"{name}.csv" for name in ("cross-validation", "temporal")}
@@ -244,7 +244,8 @@ def shuffled(make, settings: TrainConfig, folds: int) -> dict[str, float]:
     rows = cohort.table.sort_values("exam")
     named = all_baselines(cohort.cohort.loc[rows.exam], cohort.inputs["packs"], settings)
     print(
-        f"shuffled: mean z inside fold and site {own:+.3f}, permutations {low:+.3f} to {high:+.3f}; pooled r {pooled:+.3f}"
+        f"shuffled: mean z inside fold and site {own:+.3f}, permutations {low:+.3f} to {high:+.3f}; "
+        f"pooled r {pooled:+.3f}"
     )
     for name in ("site_mean", "scanner", "missingness"):
         print(f"  true labels, {name}: r {r(cohort.baseline(named[name]), cohort.truth):+.3f}")

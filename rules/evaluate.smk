@@ -10,6 +10,8 @@ rule evaluate:
         exclusions=rules.cohort.output.exclusions,
         splits=rules.split.output.splits,
         exams=rules.catalog.output.exams,
+        baselines=rules.predict_baselines.output.baselines,
+        validation=expand(rules.train.output.validation, fold=FOLDS),
         code=stage_code("evaluate"),
     output:
         flow="results/evaluate/flow.csv",

@@ -48,6 +48,31 @@ use rule predict as predict_variant with:
         "benchmarks/predict/variant-{variant}/{partition}.tsv"
 
 
+rule predict_explain:
+    input:
+        packs=every_shard(*PACKS),
+        cohort=rules.cohort.output.cohort,
+        splits=rules.split.output.splits,
+        models=expand(rules.train.output.model, fold=FOLDS),
+        descriptions=expand(rules.train.output.description, fold=FOLDS),
+        code=stage_code("predict"),
+    output:
+        folder=directory("results/predict/explained"),
+    log:
+        "logs/predict/explain.log",
+    benchmark:
+        "benchmarks/predict/explain.tsv"
+    conda:
+        "../envs/learning.yaml"
+    resources:
+        gpu=int(CONFIG.predict.device == "cuda"),
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+    params:
+        settings=settings("predict"),
+    script:
+        "../workflow_scripts/predict_explain.py"
+
+
 rule predict_baselines:
     input:
         packs=every_shard(*PACKS),

@@ -47,11 +47,11 @@ rule report:
         ),
         figures=report(
             directory("reports/figures"),
-            patterns=["{figure}_{partition}.png", "{figure}.png"],
+            patterns=["{figure}_{partition}.png"],
             caption="../docs/captions/figure.rst",
             category="Figures",
             subcategory="{partition}",
-            labels={"figure": "{figure}"},
+            labels={"figure": "{figure}", "exams": "{partition}"},
         ),
     log:
         "logs/report/report.log",

@@ -10,9 +10,7 @@ with stage_log(snakemake.log[0]):
     predict_baselines(
         **paths(snakemake.input, "variants"),
         **paths(snakemake.output),
-        variants={
-            name: [Path(next(files)) for _ in snakemake.params.partitions] for name in snakemake.params.variants
-        },
+        variants={name: [Path(next(files)) for _ in snakemake.params.partitions] for name in snakemake.params.variants},
         settings=TrainConfig(**snakemake.params.settings),
         target=TargetConfig(**snakemake.params.target),
     )

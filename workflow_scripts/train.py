@@ -3,7 +3,7 @@ from pathlib import Path
 from liverstiff.adapter import paths, stage_log
 
 with stage_log(snakemake.log[0]):
-    from liverstiff.config import TrainConfig, TargetConfig
+    from liverstiff.config import TargetConfig, TrainConfig
     from liverstiff.train import train_fold
 
     train_fold(

@@ -83,9 +83,25 @@ def _of_other_stages(folder: Path, cohort: pd.DataFrame, excluded: pd.DataFrame)
 
 
 def write_page(
-    folder: Path, tables: dict[str, Path], below: int = 100, gallery: int = 4, picture: bytes = DOT, **config: object
+    folder: Path,
+    tables: dict[str, Path],
+    below: int = 100,
+    gallery: int = 4,
+    picture: bytes = DOT,
+    formats: tuple[str, ...] = (),
+    **config: object,
 ) -> str:
-    """Write the report of these tables, with pictures of six exams, and return the page."""
+    """Write the report of these tables, with pictures of six exams, and return the page.
+
+    Args:
+        folder: to write to.
+        tables: by name.
+        below: estimates from fewer exams are a demonstration.
+        gallery: pictures shown.
+        picture: PNG that stands for every picture.
+        formats: of the figures.
+        config: sections of the configuration to replace.
+    """
     analysed = pd.read_csv(tables["analysed"])
     kinds = {"overlay": "segment", "checkerboard": "register", "elastogram": "elastography"}
     for row in analysed.head(6).itertuples():
@@ -110,6 +126,6 @@ def write_page(
         report=folder / "report.html",
         card=folder / "model_card.md",
         figures=folder / "figures",
-        settings=ReportConfig(title="Stiffness & <images>", gallery=gallery, furthest=4),
+        settings=ReportConfig(title="Stiffness & <images>", gallery=gallery, furthest=4, formats=formats),
     )
     return (folder / "report.html").read_text()

@@ -16,9 +16,10 @@ from made_packs import SETTINGS, Study, make_study, write_tables
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from liverstiff.config import TargetConfig
+from liverstiff.config import TargetConfig, TrainConfig
 from liverstiff.errors import ConfigError, DataError
-from liverstiff.model import Batch, Linear, ModelConfig
+from liverstiff.model import Batch, Linear, ModelConfig, load_model
+from liverstiff.model.slices import SliceTransformer
 from liverstiff.records import CHANNELS
 from liverstiff.train import augmentation, fold, learning, prepared, train_fold
 from liverstiff.train.linear import fit_linear
@@ -496,3 +497,19 @@ def test_estimates_of_the_inner_validation_are_kept(study):
     history = pd.read_csv(study.outputs(0)["history"])
     error = (table["estimate"] / described["smearing"] - known["reference"].to_numpy()).abs().mean()
     assert error == pytest.approx(history["validation_mae"].min(), abs=0.05) or described["epoch"] < 3
+
+
+def test_published_like_needs_its_weights_and_keeps_them_frozen(study):
+    with pytest.raises(ValueError, match="give the file in pretrained"):
+        TrainConfig(model="published_like")
+    body = SliceTransformer(width=64, depth=1, patch=2)
+    file = study.folder / "vit.safetensors"
+    save_file(body.state_dict(), file)
+    changes = {"model": "published_like", "pretrained": str(file), "width": 64, "depth": 1, "patch": (2, 2, 1)}
+    train(study, "like", **changes)
+    network, described = load_model(study.outputs(0, "like")["model"].parent)
+    assert described.architecture.linear is False
+    for name, tensor in body.state_dict().items():
+        assert torch.equal(network.state_dict()[f"body.{name}"], tensor), name
+    with pytest.raises(ConfigError, match="no tensor of vit.safetensors has the name and shape of blocks.1"):
+        train(study, "deeper", **changes | {"depth": 2})

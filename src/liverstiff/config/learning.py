@@ -74,9 +74,10 @@ class TrainConfig(Section):
 
     inputs: tuple[Literal["images", "record"], ...] = Field(("images", "record"), min_length=1)
     """What the model is given; without `images` no packed image is needed."""
-    model: Literal["transformer", "swin", "densenet121", "ridge"] = "transformer"
+    model: Literal["transformer", "swin", "densenet121", "ridge", "published_like"] = "transformer"
     """`transformer` over patches and variables; `swin`, the encoder of MONAI's SwinUNETR, or `densenet121`, over all
-    channels at once; `ridge`, a linear model of the record and the measured signs."""
+    channels at once; `ridge`, a linear model of the record and the measured signs; `published_like`, a frozen 2D
+    transformer (a timm ViT, its weights in `pretrained`) on 11 central slices with dense layers on top."""
     sequences: tuple[Sequence, ...] = Field(("T1w", "T2w", "DWI"), min_length=1)
     """Sequences the model is given; an exam without any of them is an error."""
     measured: Literal["none", "volumes", "signs"] = "signs"
@@ -140,6 +141,12 @@ class TrainConfig(Section):
     """Other models in the same splits, by name, as changes of this section, e.g. `{image-only: {inputs: [images]}}`."""
 
     @model_validator(mode="after")
+    def _published_like_has_weights(self) -> TrainConfig:
+        if self.model == "published_like" and self.pretrained is None:
+            raise ValueError("model 'published_like' needs the weights of its transformer; give the file in pretrained")
+        return self
+
+    @model_validator(mode="after")
     def _variants_are_sections(self) -> TrainConfig:
         for name in self.variants:
             self.variant(name)
@@ -168,6 +175,8 @@ class PredictConfig(Section):
     """The same for the R2 of the target on its scale."""
     suspicious_threshold: float | None = None
     """Where the AUROC is taken; left out, the middle one of `target.thresholds`."""
+    gallery: int = Field(6, ge=0)
+    """Exams for which a picture shows what their estimate rests on."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to predict; a device that is absent is an error."""
 
@@ -198,3 +207,5 @@ class ReportConfig(Section):
     """Number of segmentations, registrations and elastograms shown."""
     furthest: int = Field(8, ge=0)
     """Number of exams shown whose estimate is furthest from the reference."""
+    formats: tuple[Literal["png", "pdf", "svg"], ...] = ("png", "pdf", "svg")
+    """Formats in which every figure is also written to a folder of its own; PNG at 300 dpi."""

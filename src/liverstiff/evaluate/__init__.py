@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from liverstiff.config import EvaluateConfig, TargetConfig
@@ -27,7 +28,7 @@ def evaluate_study(
     settings: EvaluateConfig,
     target: TargetConfig,
     baselines: Path | None = None,
-    validation: Path | None = None,
+    validation: Sequence[Path] = (),
 ) -> None:
     """Write the study's numbers, unrounded; a number that is not defined is empty and its ``note`` says why.
 
@@ -42,8 +43,8 @@ def evaluate_study(
         settings: resamples, seed, noise of the reference.
         target: unit, thresholds, bands, margin.
         baselines: ``baseline, exam, partition, fold, estimate``; None is a stated gap.
-        validation: ``exam, fold, estimate`` of inner validation exams; without it cut-points come from out-of-fold
-            estimates.
+        validation: per fold, ``exam, fold, estimate`` of its inner validation exams by its own model; without them
+            cut-points come from out-of-fold estimates.
 
     Raises:
         DataError: an exam has no fate or two, or an estimate has no reference.
@@ -52,7 +53,7 @@ def evaluate_study(
     fates = fates_of(catalogued, read_table(exclusions), read_table(splits), estimates)
     lost = without_estimate(estimates)
     rows, partitions = analysed_of(estimates[~lost], records), list(predictions)
-    study = Study(rows, partitions, read_validation(validation), read_baselines(baselines))
+    study = Study(rows, partitions, read_validation(list(validation)), read_baselines(baselines))
     gaps = [f"{lost.sum()} exams have no estimate and are excluded"] if lost.any() else []
     gaps += ["no baselines were handed over, so there are no comparisons"] if study.baselines is None else []
     gaps += ["no validation estimates were handed over"] if study.validation is None else []

@@ -204,13 +204,13 @@ def _without(sums: Array, total: Array, first: int, second: int, product: int) -
     return np.asarray(found)
 
 
-def fisher(sums: Array, axis: int = -1) -> Array:
+def fisher(sums: Array, axis: int = -1, tiny: float = TINY) -> Array:
     """Fisher's z = 1/2 ln((1 + r) / (1 - r)) of sums, six along ``axis``; NaN where r is undefined or 1."""
     n, x, y, xx, yy, xy = np.moveaxis(sums, axis, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         vx, vy, cov = n * xx - x * x, n * yy - y * y, n * xy - x * y
-        spread = np.sqrt(np.where(vx > TINY * n * xx, vx, np.nan) * np.where(vy > TINY * n * yy, vy, np.nan))
+        spread = np.sqrt(np.where(vx > tiny * n * xx, vx, np.nan) * np.where(vy > tiny * n * yy, vy, np.nan))
         sure = spread - cov
-        z = np.log((spread + cov) / np.where(sure > TINY * spread, sure, np.nan))
+        z = np.log((spread + cov) / np.where(sure > tiny * spread, sure, np.nan))
     z *= 0.5
     return np.asarray(np.where(np.isfinite(z), z, np.nan))

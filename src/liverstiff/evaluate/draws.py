@@ -17,8 +17,8 @@ Indices = NDArray[np.int64]
 class Draws:
     """How often each patient of a partition is drawn."""
 
-    counts: Array
-    """(patients, resamples)."""
+    counts: NDArray[np.float32]
+    """(patients, resamples); whole numbers, so exact."""
     patient: Indices
     """Number of each exam's patient, (exams,)."""
 
@@ -26,7 +26,7 @@ class Draws:
     def of(cls, patient: Indices, resamples: int, seed: int) -> Draws:
         """Resamples of the patients of these exams."""
         patients = int(patient.max(initial=-1)) + 1
-        counts = np.empty((patients, resamples))
+        counts = np.empty((patients, resamples), np.float32)
         for start in range(0, resamples if patients else 0, 256):
             stop = min(start + 256, resamples)
             counts[:, start:stop] = draw_counts(patients, stop - start, np.random.default_rng([seed, start])).T
@@ -45,7 +45,7 @@ class Draws:
     def sums(self, exams: Indices, columns: Array) -> Array:
         """Sums of columns (exams, k) in every resample, (k, resamples)."""
         patients, sums = self.per_patient(exams, columns)
-        return np.asarray(sums.T @ self.counts[patients])
+        return np.asarray(sums.T @ self.counts[patients].astype(float))
 
     def mean_interval(self, exams: Indices, values: Array) -> Interval:
         """Percentile interval of the mean of values of some exams."""

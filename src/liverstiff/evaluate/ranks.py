@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from liverstiff.evaluate.moments import variance
 from liverstiff.evaluate.sample import Array, Sample
 
 Indices = NDArray[np.int64]
@@ -82,10 +81,13 @@ def mid_ranks(order: Order, weights: Array) -> Array:
 def rank_metrics(ranking: Ranking, counts: Array) -> dict[str, Array]:
     """Spearman's rho, AUROC and average precision of resamples, ``counts`` of shape (resamples, patients)."""
     weights = np.take(counts, ranking.patient, axis=1)
+    by_y = np.take(weights, ranking.of_y.exam, axis=1)
     rank_x = mid_ranks(ranking.of_x, weights)
-    rank_y = np.take(mid_ranks(ranking.of_y, np.take(weights, ranking.of_y.exam, axis=1)), ranking.back, axis=1)
+    rank_y = np.take(mid_ranks(ranking.of_y, by_y), ranking.back, axis=1)
     n = weights.sum(axis=1)
-    values = {"spearman_rho": _weighted_correlation(weights, rank_x, rank_y, n)}
+    spread = _squares(ranking.of_x.per_value(weights), n) * _squares(ranking.of_y.per_value(by_y), n)
+    together = np.einsum("ij,ij,ij->i", weights, rank_x, rank_y) - n * ((n + 1) / 2) ** 2
+    values = {"spearman_rho": together / np.sqrt(spread)}
     of_exam = np.multiply(weights, rank_x, out=rank_y)
     called = _called(ranking.of_x, weights, rank_x, n) if ranking.cases else rank_x
     for level, cases in ranking.cases.items():
@@ -109,11 +111,10 @@ def _called(order: Order, weights: Array, rank: Array, n: Array) -> Array:
     return np.maximum(called, 0.5, out=called)
 
 
-def _weighted_correlation(weights: Array, x: Array, y: Array, n: Array) -> Array:
-    """Of mid-ranks, whose mean is (n + 1) / 2."""
-    mean = (n + 1) / 2
-    xx, yy, xy = (np.einsum("ij,ij,ij->i", weights, a, b) / n for a, b in ((x, x), (y, y), (x, y)))
-    return np.asarray((xy - mean**2) / np.sqrt(variance(xx, mean) * variance(yy, mean)))
+def _squares(tied: Array, n: Array) -> Array:
+    """Sum of squares of mid-ranks about their mean, (n^3 - n - sum of t^3 - t) / 12 with ties of t; NaN if all tie."""
+    found = (n**3 - np.einsum("ij,ij,ij->i", tied, tied, tied)) / 12
+    return np.where(found > 0, found, np.nan)
 
 
 def _precision_sum(order: Order, of_cases: Array, called: Array, cases: Indices) -> Array:

@@ -32,9 +32,10 @@ def read_baselines(path: Path | None) -> pd.DataFrame | None:
     return None if table.empty else table
 
 
-def read_validation(path: Path | None) -> pd.DataFrame | None:
-    """``exam, fold, estimate`` of each fold's inner validation exams by its own model, or None without a table."""
-    table = _read(path, ("exam", "fold", "estimate")).dropna(subset="estimate") if path else pd.DataFrame()
+def read_validation(paths: list[Path]) -> pd.DataFrame | None:
+    """``exam, fold, estimate`` of the folds' inner validation exams by their own models, or None without a row."""
+    tables = [_read(path, ("exam", "fold", "estimate")).dropna(subset="estimate") for path in paths]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     return None if table.empty else table
 
 

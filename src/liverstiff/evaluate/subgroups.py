@@ -73,7 +73,11 @@ def levels_of(rows: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def crossings(rows: pd.DataFrame, most: int) -> Iterator[Group]:
-    """Subgroups of one characteristic, then of two, and so on up to ``most``; one of a single level makes none."""
+    """Subgroups of one characteristic, then of two, and so on up to ``most``.
+
+    Left out are characteristics of a single level, and subgroups of the very exams of one with fewer characteristics.
+    """
+    told: set[bytes] = set()
     levels = {name: text for name, text in levels_of(rows).items() if text[text != ""].nunique() > 1}
     for size in range(1, most + 1):
         for names in combinations(levels, size):
@@ -82,7 +86,10 @@ def crossings(rows: pd.DataFrame, most: int) -> Iterator[Group]:
             for values, places in table.groupby(list(names), sort=True).indices.items():
                 texts = values if isinstance(values, tuple) else (values,)
                 title = " & ".join(f"{name}={text}" for name, text in zip(names, texts, strict=True))
-                yield title, size, np.flatnonzero(known)[places]
+                exams = np.flatnonzero(known)[places]
+                if size == 1 or exams.tobytes() not in told:
+                    yield title, size, exams
+                told.add(exams.tobytes())
 
 
 def rows_of(members: pd.DataFrame, groups: Iterator[Group], resamples: int, seed: int) -> Iterator[dict[str, Any]]:
@@ -114,6 +121,9 @@ def agreement_of(draws: Draws, exams: Indices, x: Array, y: Array) -> dict[str, 
     return {**found, "note": "; ".join(dict.fromkeys(notes))}
 
 
+SINGLE = 1e-5
+"""Rounding of sums in single precision, which does for the ends of intervals and halves their time."""
+
 PAIRS = np.triu_indices(6)
 """Of the six sums behind r, each with itself and with those after it."""
 TWICE = np.where(PAIRS[0] == PAIRS[1], 1.0, 2.0)[:, None]
@@ -124,7 +134,8 @@ def _intervals(draws: Draws, exams: Indices, columns: Array, z: float) -> dict[s
     if len(patients) < MIN_PATIENTS:
         return dict.fromkeys(("pearson_r", "mae", "bias"), no_interval(TOO_FEW))
     products = sums[:, PAIRS[0]] * sums[:, PAIRS[1]]
-    totals = np.hstack([sums, products]).T @ draws.counts[patients]
+    single = np.hstack([sums, products]).T.astype(np.float32)
+    totals = (single @ draws.counts[patients]).astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
         mae, bias = (percentile_interval(totals[row] / totals[0]) for row in (6, 7))
     r = no_interval("")
@@ -149,7 +160,7 @@ def _of_r(drawn: Array, whole: Array, z: float) -> Interval:
     if not error > 0:
         return no_interval(SAME)
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = (fisher(drawn[:6], axis=0) - z) / _error(drawn)
+        t = (fisher(drawn[:6], axis=0, tiny=SINGLE) - z) / _error(drawn)
     return studentised_interval(z, float(error), t)
 
 

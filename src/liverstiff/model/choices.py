@@ -5,6 +5,7 @@ from __future__ import annotations
 from liverstiff.model.contract import Model, ModelConfig
 from liverstiff.model.network import StiffnessNet
 from liverstiff.model.ridge import Ridge
+from liverstiff.model.slices import PublishedLike
 
 
 def build(config: ModelConfig) -> Model:
@@ -13,6 +14,8 @@ def build(config: ModelConfig) -> Model:
         return StiffnessNet(config)
     if config.kind == "ridge":
         return Ridge(config)
+    if config.kind == "published_like":
+        return PublishedLike(config)
     from liverstiff.model.volumes import Volumes
 
     return Volumes(config)

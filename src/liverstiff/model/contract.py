@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from liverstiff.errors import ConfigError
 from liverstiff.records import CHANNELS
 
-KINDS = ("transformer", "swin", "densenet121", "ridge")
+KINDS = ("transformer", "swin", "densenet121", "ridge", "published_like")
 """The models there are."""
 
 
@@ -47,8 +47,13 @@ class ModelConfig:
             raise ConfigError(f"train.model: got {self.kind!r}; expected one of {', '.join(KINDS)}")
         if not self.channels and not self.variables:
             raise ConfigError("train.inputs: nothing to learn from; name a sequence, a measure or a variable")
-        if self.kind in ("swin", "densenet121") and not self.channels:
+        if self.kind in ("swin", "densenet121", "published_like") and not self.channels:
             raise ConfigError(f"train.model: {self.kind} needs images; add them to train.inputs or take another model")
+        if self.kind == "published_like" and (self.width % 64 or self.patch[0] != self.patch[1]):
+            raise ConfigError(
+                f"train.width, train.patch: got {self.width}, {self.patch}; published_like expects those of its weights, "
+                "such as 768 and [16, 16, 1]"
+            )
         if self.kind != "transformer":
             return
         if self.channels and any(n % p for n, p in zip(self.shape, self.patch, strict=True)):

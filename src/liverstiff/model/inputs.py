@@ -216,6 +216,12 @@ def read_batch(found: pd.DataFrame, values: np.ndarray, fitted: Fitted) -> Batch
     return Batch(torch.stack(images), torch.stack(masks), *numbers)
 
 
+def exam_arrays(found: pd.DataFrame, exam: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images (channel, x, y, z) and mask (x, y, z) of one exam of :func:`find_exams`."""
+    _, images, mask = next(_each(found.loc[[exam]]))
+    return images, mask
+
+
 def _each(found: pd.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Exam, images (channel, x, y, z) and mask (x, y, z), mapped into memory: no other row of a pack is read."""
     for exam, pack, row in zip(found.index, found["pack"], found["row"], strict=True):

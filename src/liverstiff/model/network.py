@@ -19,12 +19,13 @@ SPREAD_FLOOR = 0.1
 
 
 class PatchTokens(nn.Module):
-    """Each channel cut into patches and embedded by its own stem, which also sees where liver and spleen are."""
+    """Each channel cut into patches and embedded by its own stem; where liver and spleen are is added to all."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         patches = math.prod(config.shape) // math.prod(config.patch)
         self.stems = nn.ModuleList(_stem(config) for _ in config.channels)
+        self.organs = LinearStem(config)
         self.channel = nn.Parameter(0.02 * torch.randn(len(config.channels), 1, config.width))
         self.position = nn.Parameter(0.02 * torch.randn(patches, config.width))
         self.always = nn.Parameter(0.02 * torch.randn(config.width))
@@ -32,26 +33,55 @@ class PatchTokens(nn.Module):
     def forward(self, images: Tensor, masks: Tensor) -> Tensor:
         """(n, c, x, y, z) and (n, x, y, z) -> (n, c, p, w) tokens."""
         liver, spleen = (masks == LIVER).to(images.dtype), (masks == SPLEEN).to(images.dtype)
-        tokens = [
-            stem(torch.stack([images[:, c], images[:, c] * liver, liver, spleen], dim=1)).flatten(2).mT  # (n, p, w)
-            for c, stem in enumerate(self.stems)
-        ]
-        return torch.stack(tokens, dim=1) + self.channel + self.position  # (n, c, p, w)
+        inside = images * liver.unsqueeze(1)
+        tokens = [stem(images[:, c], inside[:, c]) for c, stem in enumerate(self.stems)]  # (n, p, w) each
+        organs = self.organs(liver, spleen).unsqueeze(1)  # (n, 1, p, w)
+        return torch.stack(tokens, dim=1) + organs + self.channel + self.position  # (n, c, p, w)
+
+
+class LinearStem(nn.Module):
+    """One linear map from the voxels of a patch of two volumes to its token."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.patch = config.patch
+        self.out = nn.Linear(2 * math.prod(config.patch), config.width)
+
+    def forward(self, *volumes: Tensor) -> Tensor:
+        """Two of (n, x, y, z) -> (n, p, w)."""
+        out: Tensor = self.out(torch.cat([self._cut(volume) for volume in volumes], dim=-1))
+        return out
+
+    def _cut(self, volume: Tensor) -> Tensor:
+        """(n, x, y, z) -> (n, p, v): patches, those along z first, and their voxels."""
+        sizes = [size for n, p in zip(volume.shape[1:], self.patch, strict=True) for size in (n // p, p)]
+        return volume.reshape(-1, *sizes).permute(0, 1, 3, 5, 2, 4, 6).flatten(4).flatten(1, 3)
+
+
+class ConvStem(nn.Module):
+    """Two convolutions: voxels to features at half the resolution, those of a patch to its token."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        x, y, z = config.patch
+        half = (x // 2, y // 2, z // 2)
+        hidden = 4 * max(2, config.width // 16)
+        self.layers = nn.Sequential(
+            nn.Conv3d(2, hidden, kernel_size=3, stride=2, padding=1),
+            nn.GroupNorm(4, hidden),
+            nn.GELU(),
+            nn.Conv3d(hidden, config.width, kernel_size=half, stride=half),
+        )
+
+    def forward(self, *volumes: Tensor) -> Tensor:
+        """Two of (n, x, y, z) -> (n, p, w)."""
+        out: Tensor = self.layers(torch.stack(volumes, dim=1))
+        return out.flatten(2).mT
 
 
 def _stem(config: ModelConfig) -> nn.Module:
-    """(n, 4, x, y, z) -> (n, w, patches along x, y, z)."""
-    if config.stem == "linear":
-        return nn.Conv3d(4, config.width, kernel_size=config.patch, stride=config.patch)
-    x, y, z = config.patch
-    half = (x // 2, y // 2, z // 2)
-    hidden = max(8, config.width // 4)
-    return nn.Sequential(
-        nn.Conv3d(4, hidden, kernel_size=3, stride=2, padding=1),
-        nn.GroupNorm(4 if hidden % 4 == 0 else 1, hidden),
-        nn.GELU(),
-        nn.Conv3d(hidden, config.width, kernel_size=half, stride=half),
-    )
+    """What the config asks for."""
+    return ConvStem(config) if config.stem == "conv" else LinearStem(config)
 
 
 class ValueTokens(nn.Module):

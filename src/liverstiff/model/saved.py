@@ -17,6 +17,9 @@ from liverstiff.model.choices import build
 from liverstiff.model.contract import Model, ModelConfig
 from liverstiff.model.inputs import Fitted
 
+BODY = "body."
+"""Before the names of tensors that a file for another purpose has without it."""
+
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
@@ -100,11 +103,14 @@ def start_from(network: Model, path: Path) -> str:
     except (OSError, SafetensorError):
         raise ConfigError(f"train.pretrained: {path} cannot be read; expected a safetensors file; correct it") from None
     own = network.state_dict()
-    fitting = {name: tensor for name, tensor in given.items() if name in own and own[name].shape == tensor.shape}
-    if not fitting:
+    named = {name: given.get(name, given.get(name.removeprefix(BODY))) for name in own}
+    fitting = {name: tensor for name, tensor in named.items() if tensor is not None and own[name].shape == tensor.shape}
+    wanted = [name for name in own if name.startswith(BODY) and network.config.kind == "published_like"]
+    lost = [name for name in wanted or own if name not in fitting]
+    if not fitting or (wanted and lost):
         raise ConfigError(
-            f"train.pretrained: no tensor of {path} has a name and shape of this model, such as {next(iter(own))}; "
-            "expected weights of the same architecture; correct train.model, width or patch"
+            f"train.pretrained: no tensor of {path.name} has the name and shape of {lost[0].removeprefix(BODY)}; "
+            "expected weights of the same architecture; correct train.model, width, depth or patch"
         )
     network.load_state_dict(own | fitting)
     return f"{len(fitting)} of {len(own)} tensors start from {path.name}"

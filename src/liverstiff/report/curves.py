@@ -44,11 +44,14 @@ def roc(ax: Axes, rows: pd.DataFrame, unit: str) -> None:
 
 
 def decision(ax: Axes, rows: pd.DataFrame) -> None:
-    """Net benefit by the risk at which one acts: of each model, of acting always, and of acting never."""
+    """Net benefit by the risk at which one acts: of each model, of acting always, and of acting never.
+
+    The band is the interval of the first model.
+    """
     first = rows[rows.model == rows.model.iloc[0]]
     for number, (model, part) in enumerate(rows.groupby("model", sort=False)):
         colour, style = SERIES[number % len(SERIES)], DASHES[number % len(DASHES)]
-        if part.low.notna().any():
+        if number == 0 and part.low.notna().any():
             ax.fill_between(part.risk, part.low, part.high, color=colour, alpha=0.13, linewidth=0, zorder=1)
         ax.plot(part.risk, part.net_benefit, color=colour, linestyle=style, label=str(model), zorder=3)
     ax.plot(first.risk, first.treat_all, color=MUTED, linewidth=1, label="act always", zorder=2)

@@ -228,7 +228,7 @@ def _decision(study: Study, partition: str, known: pd.DataFrame) -> Figure:
         study,
         f"decision_{partition}",
         lambda ax: curves.decision(ax, known),
-        caption=f"{title}: net benefit by the risk at which one acts.",
+        caption=f"{title}: net benefit by the risk at which one acts; band: 95 % interval of the model.",
         alt=f"{title}, net benefit of {', '.join(models)} between risks of 1 and 99 %.",
         small=study.small(study.exams(partition)),
         size=(3.2, 2.8),

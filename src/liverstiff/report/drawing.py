@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -61,16 +61,19 @@ def axes(width: float = 3.7, height: float = 3.2) -> Iterator[tuple[Canvas, Axes
         yield canvas, canvas.subplots()
 
 
-def save(canvas: Canvas, folder: Path, name: str, alt: str) -> str:
-    """Write ``name.png`` (300 dpi), ``.pdf`` and ``.svg``, equal bytes for equal drawings; return the page's SVG."""
+def save(canvas: Canvas, folder: Path, name: str, alt: str, formats: Sequence[str]) -> str:
+    """Write ``name`` in the formats (PNG at 300 dpi), equal bytes for equal drawings; return the page's SVG."""
     with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
         canvas.get_layout_engine().execute(canvas)  # type: ignore[union-attr]
         canvas.set_layout_engine("none")  # laid out once, not for each format
-        canvas.savefig(folder / f"{name}.png", dpi=300, metadata={"Software": None})
-        canvas.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+        if "png" in formats:
+            canvas.savefig(folder / f"{name}.png", dpi=300, metadata={"Software": None})
+        if "pdf" in formats:
+            canvas.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
         text = io.StringIO()
         canvas.savefig(text, format="svg", dpi=200, metadata={"Date": None, "Creator": None})
-    (folder / f"{name}.svg").write_text(text.getvalue(), encoding="utf-8")
+    if "svg" in formats:
+        (folder / f"{name}.svg").write_text(text.getvalue(), encoding="utf-8")
     return for_page(text.getvalue(), name, alt)
 
 

@@ -24,13 +24,14 @@ def drawn(
 
     Args:
         study: where the figure goes.
-        name: of its files.
+        name: of its files, ``what_partition``; ``_all`` is added where it is of all partitions.
         draw: what to draw.
         caption: below the figure.
         alt: the figure in words.
         small: from too few exams to be evidence.
         size: width and height in inches.
     """
+    name = name if "_" in name else f"{name}_all"
     with axes(*size) as (canvas, ax):
         draw(ax)
-        return Figure(name, save(canvas, study.figures, name, alt), caption, small)
+        return Figure(name, save(canvas, study.figures, name, alt, study.settings.formats), caption, small)

@@ -62,9 +62,9 @@ def bias_in_words(study: Study, partition: str) -> str:
             found[COVARIATES.get(str(covariate), str(covariate)).lower()] = min(known, key=worst.__getitem__)
     named = {kind: [name for name, verdict in found.items() if verdict == kind] for kind in worst}
     words = {
-        "different": "the estimate is too high or too low by {}",
-        "equivalent": "no difference that matters by {}",
-        "inconclusive": "the data cannot tell by {}",
+        "different": "found for {}",
+        "equivalent": "none that matters for {}",
+        "inconclusive": "not settled by the data for {}",
     }
     told = [words[kind].format(", ".join(names)) for kind, names in named.items() if names]
     return f"Bias in the {partition_text(partition).lower()}: {'; '.join(told)}." if told else ""

@@ -56,7 +56,7 @@ def learn(
         DataError: when the loss is not finite, or the checkpoint is damaged.
         SystemExit: after a signal, once all is saved.
     """
-    if isinstance(network, Ridge) or settings.linear:
+    if isinstance(network, Ridge) or network.config.linear:
         error = fit_linear(network.linear, material)
     if isinstance(network, Ridge):
         network.spread.fill_(error)

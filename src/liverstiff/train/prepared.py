@@ -75,7 +75,7 @@ class Prepared:
             heads=settings.heads,
             dropout=settings.dropout,
             stem=settings.stem,
-            linear=settings.linear,
+            linear=settings.linear and settings.model != "published_like",
         )
 
     def on(self, device: torch.device, settings: TrainConfig) -> Material:
