@@ -40,7 +40,17 @@ ENVIRONMENTS = {
         *("safetensors", "scikit-learn", "scipy", "torch"),
     ),
     "learning": (*COMMON, "einops", "matplotlib", "monai", "safetensors", "scikit-learn", "scipy", "torch"),
-    "analysis": (*COMMON, *RECORDS, "jinja2", "matplotlib", "pandera", "pingouin", "scipy", "statsmodels"),
+    "analysis": (
+        *COMMON,
+        *RECORDS,
+        "jinja2",
+        "matplotlib",
+        "pandera",
+        "pingouin",
+        "scipy",
+        "statsmodels",
+        "threadpoolctl",
+    ),
 }
 
 

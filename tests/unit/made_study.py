@@ -44,7 +44,8 @@ def write_inputs(folder: Path, sizes: dict[str, int] | None = None, noise: float
     for name in sizes:
         rows = cohort[cohort.partition == name]
         estimate = 0.8 + 0.75 * rows.reference + rng.normal(0, noise, len(rows))
-        table = pd.DataFrame({"exam": rows.exam, "fold": np.arange(len(rows)) % 5, "estimate": estimate})
+        fold = np.arange(len(rows)) % 5 if name == "cross-validation" else "ensemble"
+        table = pd.DataFrame({"exam": rows.exam, "fold": fold, "estimate": estimate})
         table = table.assign(low=estimate - 1.2, high=estimate + 1.4, sequences="T1w+T2w+DWI", flags="")
         predictions[name] = folder / f"{name}.csv"
         table.to_csv(predictions[name], index=False)

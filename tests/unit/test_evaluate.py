@@ -50,7 +50,7 @@ from liverstiff.evaluate.discrimination import auprc, auroc, delong, delong_inte
 from liverstiff.evaluate.frozen import Development, cutpoints_of
 from liverstiff.evaluate.moments import exam_columns, moment_metrics, patient_sums
 from liverstiff.evaluate.performance import Question, groups_of, performance_of
-from liverstiff.evaluate.ranks import Order, Ranking, mid_ranks, rank_metrics
+from liverstiff.evaluate.ranks import Order, Ranking, Ranks, rank_metrics
 from liverstiff.evaluate.sample import Sample, Terms, UndefinedError
 from liverstiff.evaluate.table1 import table1_of, yes_or_no
 
@@ -218,10 +218,12 @@ def test_resamples_follow_from_the_seed_and_not_from_the_threads():
 
 
 def test_mid_ranks_are_those_of_repeated_values():
-    values, weights = np.array([1.0, 2.0, 3.0, 3.0]), np.array([[1.0, 0.0, 2.0, 1.0]])
-    # 1, 3, 3, 3 has mid-ranks 1, 3, 3, 3; the value drawn zero times is not looked at
-    ranks = mid_ranks(Order.of(values), weights)[0]
-    assert ranks[[0, 2, 3]] == pytest.approx([1, 3, 3])
+    values, weights = np.array([3.0, 3.0, 2.0, 1.0]), np.array([[2.0, 1.0, 0.0, 1.0]])
+    # 3, 3, 3, 1 has mid-ranks 2, 2, 2, 4 from the highest; the value drawn zero times is not looked at
+    ranks = Ranks.of(Order.of(values), weights)
+    assert ranks.middle[0, [0, 1, 3]] == pytest.approx([2, 2, 4])
+    assert ranks.reached[0, [0, 1, 3]] == pytest.approx([3, 3, 4])
+    assert ranks.squares[0] == pytest.approx(3 * 0.25 + 2.25)
 
 
 def test_weighted_auroc_is_that_of_scikit_learn():

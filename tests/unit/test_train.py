@@ -142,7 +142,10 @@ def test_inner_validation_is_by_patient_and_spread_over_stiffness():
 
 
 def test_smearing_by_hand():
-    assert fold.smearing_factor(np.array([0.5, -0.5]) + 3) == pytest.approx(np.cosh(0.5))
+    """Estimates without spread in training, residuals of 0.5 in the validation; then both alike and 3 too low."""
+    exact, spread = (np.zeros(2), np.zeros(2)), (np.array([0.5, -0.5]) + 3, np.zeros(2))
+    assert fold.smearing_factor(exact, spread) == pytest.approx(np.cosh(0.5))
+    assert fold.smearing_factor(spread, spread) == pytest.approx(np.exp(3) * np.cosh(0.5))
 
 
 def test_learning_rate_rises_then_falls_to_nothing():
@@ -511,5 +514,15 @@ def test_published_like_needs_its_weights_and_keeps_them_frozen(study):
     assert described.architecture.linear is False
     for name, tensor in body.state_dict().items():
         assert torch.equal(network.state_dict()[f"body.{name}"], tensor), name
-    with pytest.raises(ConfigError, match="no tensor of vit.safetensors has the name and shape of blocks.1"):
+    with pytest.raises(ConfigError, match=r"no tensor of vit.safetensors has the name and shape of blocks\.1"):
         train(study, "deeper", **changes | {"depth": 2})
+
+
+def test_some_exams_lose_their_fine_detail_and_keep_their_level():
+    torch.manual_seed(0)
+    fine = torch.tensor([0.0, 2.0]).repeat(4).expand(200, 1, 8, 8, 8).clone()
+    after = augmentation.coarsen(fine)
+    changed = (after != fine).flatten(1).any(dim=1)
+    assert changed.float().mean() == pytest.approx(augmentation.COARSE, abs=0.08)
+    assert after[changed].std() < 0.01
+    assert after[changed].mean() == pytest.approx(1)

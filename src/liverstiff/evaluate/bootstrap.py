@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
+from threadpoolctl import threadpool_limits
 
 from liverstiff.evaluate.moments import exam_columns, moment_metrics, patient_sums
 from liverstiff.evaluate.ranks import Ranking, rank_metrics
@@ -30,8 +31,8 @@ MAX_UNDEFINED = 0.05
 SAME = "no interval: every resample gives the same value"
 TOO_FEW = f"no interval: needs {MIN_PATIENTS} patients"
 
-CHUNK = 150_000
-"""Numbers held at once, resamples times patients: what a core keeps close by."""
+CHUNK = 27_000
+"""Numbers held at once, resamples times patients: larger arrays get new pages from the system each time."""
 
 TINY = 1e-12
 """Relative to what it is a difference of, a number this small is rounding."""
@@ -39,6 +40,7 @@ TINY = 1e-12
 THREADS = min(2, len(os.sched_getaffinity(0)))
 """As many as the rule asks for."""
 
+TOTALS = "totals"
 STUDENTISED = "pearson_z_t"
 """Name of Fisher's z of a resample less that of the sample, over its standard error."""
 
@@ -81,17 +83,18 @@ def resampled(
 
     def part(number_and_size: tuple[int, int]) -> dict[str, Array]:
         counts = draw_counts(sample.patients, number_and_size[1], np.random.default_rng([seed, number_and_size[0]]))
-        totals = dict(zip(columns, (counts @ sums).T, strict=True))
-        values = {**moment_metrics(totals, terms), **rank_metrics(ranking, counts)}
+        values = {TOTALS: counts @ sums, **rank_metrics(ranking, counts)}
         if studentised:
             drawn, error = z_and_error(centred, counts)
             with np.errstate(divide="ignore", invalid="ignore"):
                 values[STUDENTISED] = (drawn - z) / error
         return values
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads) as pool, threadpool_limits(1, "blas"):
         parts = list(pool.map(part, enumerate(_sizes(resamples, sample.patients))))
-    return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
+    values = {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
+    totals = dict(zip(columns, values.pop(TOTALS).T.copy(), strict=True))
+    return {**moment_metrics(totals, terms), **values}
 
 
 def _sizes(resamples: int, patients: int) -> list[int]:

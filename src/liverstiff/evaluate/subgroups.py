@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from liverstiff.evaluate.bootstrap import (
     MIN_PATIENTS,
     SAME,
+    THREADS,
     TOO_FEW,
     Interval,
     fisher,
@@ -96,9 +99,14 @@ def rows_of(members: pd.DataFrame, groups: Iterator[Group], resamples: int, seed
     """One row per subgroup of the exams of a partition."""
     draws = Draws.of(numbers(members.patient), resamples, seed)
     x, y = members.estimate.to_numpy(float), members.reference.to_numpy(float)
-    for title, size, exams in groups:
-        row = {"subgroup": title, "characteristics": size, "n": len(exams), "patients": len(draws.patients(exams))}
-        yield {**row, **agreement_of(draws, exams, x[exams], y[exams])}
+
+    def row(group: Group) -> dict[str, Any]:
+        title, size, exams = group
+        told = {"subgroup": title, "characteristics": size, "n": len(exams), "patients": len(draws.patients(exams))}
+        return {**told, **agreement_of(draws, exams, x[exams], y[exams])}
+
+    with ThreadPoolExecutor(THREADS) as pool, threadpool_limits(1, "blas"):
+        yield from pool.map(row, groups)
 
 
 def agreement_of(draws: Draws, exams: Indices, x: Array, y: Array) -> dict[str, Any]:

@@ -51,8 +51,8 @@ class ModelConfig:
             raise ConfigError(f"train.model: {self.kind} needs images; add them to train.inputs or take another model")
         if self.kind == "published_like" and (self.width % 64 or self.patch[0] != self.patch[1]):
             raise ConfigError(
-                f"train.width, train.patch: got {self.width}, {self.patch}; published_like expects those of its weights, "
-                "such as 768 and [16, 16, 1]"
+                f"train.width, train.patch: got {self.width}, {self.patch}; published_like expects those of its "
+                "weights, such as 768 and [16, 16, 1]"
             )
         if self.kind != "transformer":
             return

@@ -1,7 +1,7 @@
 """A baseline like the published approach: a frozen 2D transformer on central slices, dense layers on top.
 
-The transformer is the ViT of Dosovitskiy et al. (ICLR 2021) with the tensor names of timm, so that a safetensors file of
-its weights for natural images fits; its size follows from ``width`` (64 per head), ``depth`` and ``patch``.
+The transformer is the ViT of Dosovitskiy et al. (ICLR 2021) with the tensor names of timm, so that a safetensors file
+of its weights for natural images fits; its size follows from ``width`` (64 per head), ``depth`` and ``patch``.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import affine_grid, avg_pool3d, grid_sample, interpolate
 
 from liverstiff.model import Batch, ModelConfig, channel_of
 
@@ -16,6 +16,9 @@ SHIFT = 0.10
 
 GAIN, RAMP, NOISE = 0.10, 0.10, 0.10
 """SD of the log gain, of a linear ramp across the grid, of the noise, in units of a conditioned image."""
+
+COARSE = 0.2
+"""Chance that an exam is given half its resolution."""
 
 
 class Augmentation:
@@ -39,7 +42,7 @@ class Augmentation:
         images, masks = move(batch.images, batch.masks)
         present = drop(batch.present, self.channels_of.to(images.device), self.drop_sequence)
         lost = (batch.present & ~present).float() @ self.measured_on.to(images.device).float() > 0
-        images = shade(images, self.free.to(images.device))
+        images = shade(coarsen(images), self.free.to(images.device))
         return Batch(images, masks, present, batch.values, known & ~lost)
 
 
@@ -55,16 +58,26 @@ def move(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     return moved, labels[:, 0].to(masks.dtype)
 
 
+def coarsen(images: Tensor) -> Tensor:
+    """Images (n, c, x, y, z), some exams of them as if acquired in voxels of twice the size."""
+    rows = torch.nonzero(torch.rand(len(images), device=images.device) < COARSE).flatten()
+    if not len(rows):
+        return images
+    coarse = interpolate(avg_pool3d(images[rows], 2, ceil_mode=True), size=images.shape[2:], mode="trilinear")
+    return images.index_copy(0, rows, coarse)
+
+
 def shade(images: Tensor, free: Tensor) -> Tensor:
     """Gain, ramp and noise on every channel that is ``free`` (c,); ADC is physical and gets noise only."""
     n, c = images.shape[:2]
-    gain = torch.exp(GAIN * torch.randn(n, c, 1, 1, 1, device=images.device))
+    free = free.to(images.dtype).view(1, c, 1, 1, 1)
     ramp = torch.zeros(n, c, 1, 1, 1, device=images.device)
     for axis in (2, 3, 4):
         line = torch.linspace(-1, 1, images.shape[axis], device=images.device)
-        slope = RAMP * torch.randn(n, c, 1, 1, 1, device=images.device)
+        slope = RAMP * free * torch.randn(n, c, 1, 1, 1, device=images.device)
         ramp = ramp + slope * line.view([-1 if a == axis else 1 for a in range(5)])
-    return torch.where(free.view(1, c, 1, 1, 1), images * gain + ramp, images) + NOISE * torch.randn_like(images)
+    gain = torch.exp(GAIN * free * torch.randn(n, c, 1, 1, 1, device=images.device))
+    return torch.addcmul(ramp, images, gain).add_(torch.randn_like(images), alpha=NOISE)
 
 
 def drop(present: Tensor, channels_of: Tensor, probability: float) -> Tensor:

@@ -111,37 +111,44 @@ def train_fold(
     )
     save_model(weights, described, model, description)
     pd.DataFrame([asdict(row) for row in progress.history]).to_csv(history, index=False)
-    mean, spread = estimated(network, material, prepared.fitted, settings)
+    mean, spread = estimated(network, material, material.validation, prepared.fitted, settings)
     exams.loc[prepared.validation, ["exam"]].assign(
         fold=fold, estimate=smearing * from_scale(mean, prepared.fitted.transform), spread=spread
     ).to_csv(validation, index=False, float_format="%.6g")
     checkpoint.unlink(missing_ok=True)
 
 
-def smearing_factor(residual: np.ndarray) -> float:
-    """Mean of exp(residual) for residuals of log reference, centred (Duan, J Am Stat Assoc 1983;78:605-610).
+def smearing_factor(training: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray]) -> float:
+    """Factor from exp(estimated log) to the mean of what is measured (Duan, J Am Stat Assoc 1983;78:605-610).
 
-    Centred, since a few validation exams tell the variance of log reference better than a shift of it.
+    Many training exams tell the level, that their estimates have no bias after it; the few of the inner validation tell
+    how much wider residuals are where nothing was learned: Duan's factor there over that of the training.
+
+    Args:
+        training: measured and estimated log of the target, (n,) each.
+        validation: the same of the inner validation.
     """
-    return float(np.exp(residual - residual.mean()).mean())
+    measured, estimated = (np.exp(part) for part in training)
+    wider = [np.exp(residual - residual.mean()).mean() for residual in (m - e for m, e in (validation, training))]
+    return float(measured.mean() / estimated.mean() * wider[0] / wider[1])
 
 
 def _smearing(network: Model, material: Material, fitted: Fitted, settings: TrainConfig) -> float:
-    """The factor on the inner validation."""
+    """The factor, 1 where the target is learned as it is."""
     if fitted.transform != "log":
         return 1.0
-    mean, _ = estimated(network, material, fitted, settings)
-    truth = material.target[material.validation].cpu().double().numpy()
-    return smearing_factor(fitted.target_mean + fitted.target_sd * truth - mean)
+    pairs = []
+    for rows in (material.training, material.validation):
+        truth = fitted.target_mean + fitted.target_sd * material.target[rows].cpu().double().numpy()
+        pairs.append((truth, estimated(network, material, rows, fitted, settings)[0]))
+    return smearing_factor(*pairs)
 
 
 def estimated(
-    network: Model, material: Material, fitted: Fitted, settings: TrainConfig
+    network: Model, material: Material, rows: torch.Tensor, fitted: Fitted, settings: TrainConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and spread of the inner validation on the scale of the target, (n,) each."""
-    mean, spread = (
-        part.cpu().double().numpy() for part in predict_scaled(network, material, material.validation, settings)
-    )
+    """Mean and spread of the exams at ``rows`` on the scale of the target, (n,) each."""
+    mean, spread = (part.cpu().double().numpy() for part in predict_scaled(network, material, rows, settings))
     return fitted.target_mean + fitted.target_sd * mean, fitted.target_sd * spread
 
 
