@@ -208,7 +208,7 @@ def coverage(make, settings: TrainConfig, folds: int) -> dict[str, float]:
             f"{name}: n {len(table)}, r {r(own, truth):.3f}, bias {(own - truth).mean():+.3f} kPa, coverage "
             f"{inside.mean():.3f}, measured >= 5 kPa {inside[truth >= 5].mean():.3f}, by predicted band {by_band}, "
             f"median width {(table.high - table.low).median():.2f} kPa, "
-            f"unlike {table.flags.fillna('').str.contains('unlike').mean():.3f}",
+            f"unlike {table['flags'].fillna('').str.contains('unlike').mean():.3f}",
             flush=True,
         )
     return {
@@ -286,6 +286,7 @@ def main() -> None:
     parser.add_argument("--shape", type=int, nargs=3, help="voxels (32 32 16; on a GPU 96 96 32)")
     parser.add_argument("--seeds", type=int, default=3, help="cohorts of the part accuracy")
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--model", default="transformer", choices=["transformer", "ridge"])
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     gpu = torch.cuda.is_available()
@@ -294,9 +295,11 @@ def main() -> None:
     shape = tuple(given.shape or ((96, 96, 32) if gpu else (32, 32, 16)))
     speed = {"device": "cuda", "precision": "bfloat16", "compile": True} if gpu else {"threads": given.threads}
     size = {"width": 192, "depth": 6, "heads": 6, "batch": 32} if gpu else {"width": 48, "depth": 2, "batch": 32}
-    settings = TrainConfig(epochs=4 if given.quick else given.epochs, patience=30, dropout=0.1, **size, **speed)
+    settings = TrainConfig(
+        epochs=4 if given.quick else given.epochs, patience=30, dropout=0.1, model=given.model, **size, **speed
+    )
     parts = given.parts or (("accuracy", "throughput") if given.quick else PARTS)
-    found: dict[str, object] = {"device": device, "exams": exams, "shape": list(shape)}
+    found: dict[str, object] = {"device": device, "model": given.model, "exams": exams, "shape": list(shape)}
     with tempfile.TemporaryDirectory() as scratch:
 
         def make(name: str, seed: int, folds: int = 5) -> Cohort:
