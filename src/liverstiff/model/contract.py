@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -141,7 +142,7 @@ class Familiarity(nn.Module):
         return ((features - self.middle) @ self.whitening).square().mean(dim=1).sqrt()
 
 
-class Model(nn.Module):
+class Model(nn.Module, ABC):
     """Mean and spread of the target, in SD about the mean of the training exams, and how familiar an exam is."""
 
     familiarity: Familiarity
@@ -155,13 +156,13 @@ class Model(nn.Module):
         """Tell how many features :meth:`embed` gives, at the end of the construction."""
         self.familiarity = Familiarity(features + len(self.config.variables))
 
+    @abstractmethod
     def embed(self, batch: Batch) -> Tensor:
         """(n, k) features from which the estimate is read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, features: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean (n,) and spread (n,) from the features."""
-        raise NotImplementedError
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """A batch of n exams -> mean (n,) and spread (n,)."""
