@@ -44,7 +44,8 @@ def test_every_declared_file_exists(finished):
         assert folders == [*(["network"] if stage == "segment" else []), "shard-0000", "shard-0001"], stage
     for fold in (0, 1, 2):
         folder = results / "train" / f"fold-{fold}"
-        assert sorted(path.name for path in folder.iterdir()) == ["history.csv", "model.json", "model.safetensors"]
+        names = sorted(path.name for path in folder.iterdir())
+        assert names == ["history.csv", "model.json", "model.safetensors", "validation.csv"]
     assert not [path for path in (results / "train").iterdir() if path.name.startswith(".")]
     assert (finished.folder / "reports/report.html").stat().st_size > 50_000
 

@@ -17,6 +17,7 @@ AFTER_REGISTER = {
     "split",
     "train",
     "predict",
+    "predict_baselines",
     "evaluate",
     "report",
 }

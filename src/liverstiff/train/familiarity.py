@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from sklearn.covariance import ledoit_wolf
+from threadpoolctl import threadpool_limits
 
 from liverstiff.config import TrainConfig
 from liverstiff.model import Familiarity, Model, traits
@@ -25,10 +26,14 @@ def remember(network: Model, material: Material, settings: TrainConfig) -> None:
 
 
 def fit_familiarity(familiarity: Familiarity, rows: np.ndarray) -> None:
-    """Mean and whitening of (n, k) features; covariance shrunk as Ledoit and Wolf, J Multivar Anal 2004;88:365-411."""
+    """Mean and whitening of (n, k) features; covariance shrunk as Ledoit and Wolf, J Multivar Anal 2004;88:365-411.
+
+    On one thread: sums of numpy, and so bytes, would depend on how many the machine has.
+    """
     middle = rows.mean(axis=0)
-    covariance, _ = ledoit_wolf(rows - middle, assume_centered=True)
-    values, vectors = np.linalg.eigh(covariance)
+    with threadpool_limits(1, "blas"):
+        covariance, _ = ledoit_wolf(rows - middle, assume_centered=True)
+        values, vectors = np.linalg.eigh(covariance)
     whitening = vectors / np.sqrt(np.maximum(values, 1e-12 + 1e-6 * values.max()))
     familiarity.middle.copy_(torch.from_numpy(middle))
     familiarity.whitening.copy_(torch.from_numpy(whitening))
