@@ -1,7 +1,8 @@
 """Accuracy of the model against what can be known, and speed of its training against the usual recipe of MONAI.
 
     python bench/learning.py --quick                       # under 5 minutes on two cores
-    python bench/learning.py --parts accuracy --seeds 3     # and: rivals, missing, coverage, shuffled, throughput
+    python bench/learning.py --parts accuracy --seeds 3     # and: rivals, missing, coverage, shuffled, left_out,
+                                                           # throughput
 
 The cohort is rendered at array level (``rendered.py``); its ceiling is a ridge on perfect signs and the record, fitted
 on the same training exams and scored once on the same test exams. Tables and models lie in a temporary folder. The last
@@ -46,9 +47,18 @@ SEQUENCES = {"T1w": ["T1w"], "T2w": ["T2w"], "DWI": ["DWI", "ADC"]}
 class Cohort:
     """A rendered cohort on disk, and models of it."""
 
-    def __init__(self, folder: Path, exams: int, test: int, shape: tuple[int, int, int], seed: int, folds: int = 5):
+    def __init__(
+        self,
+        folder: Path,
+        exams: int,
+        test: int,
+        shape: tuple[int, int, int],
+        seed: int,
+        folds: int = 5,
+        **scanners: bool,
+    ):
         self.folder, self.table = folder, draw(exams, seed, test, folds=folds)
-        self.inputs = write_study(folder, self.table, shape, seed, missing=0.05)
+        self.inputs = write_study(folder, self.table, shape, seed, missing=0.05, **scanners)
         self.cohort = read_table(self.inputs["cohort"]).set_index("exam")
         self.test = self.table[self.table.partition == "temporal"].sort_values("exam")
         self.truth = self.test.measured_kpa.to_numpy()
@@ -252,6 +262,28 @@ def shuffled(make, settings: TrainConfig, folds: int) -> dict[str, float]:
     return {"shuffled_z": own, "shuffled_low": float(low), "shuffled_high": float(high)}
 
 
+def left_out(make, settings: TrainConfig) -> dict[str, float]:
+    """A site, then a vendor kept from the training: r of its test exams, against the model that knows it."""
+    found = {}
+    for harmonised in (False, True):
+        name = "harmonised" if harmonised else "as acquired"
+        cohort = make(f"left-out-{harmonised}", 1, coils=True, harmonised=harmonised)
+        splits = read_table(cohort.inputs["splits"])
+        known = cohort.estimates(cohort.train("all", settings)[0])[0]
+        for kind in ("site", "vendor"):
+            codes, groups = pd.factorize(cohort.table[kind], sort=True)
+            folds = pd.Series(codes).where(cohort.table.partition == "cross-validation").astype("Int64")
+            splits.assign(fold=folds).to_csv(cohort.inputs["splits"], index=False)
+            drops = []
+            for fold, group in enumerate(groups):
+                without = cohort.estimates(cohort.train(kind, settings, fold)[0])[0]
+                rows = (cohort.test[kind] == group).to_numpy()
+                drops.append(r(known[rows], cohort.truth[rows]) - r(without[rows], cohort.truth[rows]))
+                print(f"{name}, without {group}: drop in r {drops[-1]:+.3f} over {rows.sum()} exams of it", flush=True)
+            found[f"drop_{kind}_{name.replace(' ', '_')}"] = float(np.mean(drops))
+    return found
+
+
 def throughput(quick: bool, device: str) -> dict[str, float]:
     """Ours against the recipe, with a small and with a larger network."""
     from throughput import compare
@@ -273,7 +305,7 @@ def throughput(quick: bool, device: str) -> dict[str, float]:
     return found
 
 
-PARTS = ("accuracy", "rivals", "missing", "coverage", "shuffled", "throughput")
+PARTS = ("accuracy", "rivals", "missing", "coverage", "shuffled", "left_out", "throughput")
 
 
 def main() -> None:
@@ -302,9 +334,9 @@ def main() -> None:
     found: dict[str, object] = {"device": device, "model": given.model, "exams": exams, "shape": list(shape)}
     with tempfile.TemporaryDirectory() as scratch:
 
-        def make(name: str, seed: int, folds: int = 5) -> Cohort:
+        def make(name: str, seed: int, folds: int = 5, **scanners: bool) -> Cohort:
             test = 400 if given.quick else given.test
-            return Cohort(Path(scratch) / name, exams, test, shape, seed, folds)
+            return Cohort(Path(scratch) / name, exams, test, shape, seed, folds, **scanners)
 
         steps = {
             "accuracy": lambda: accuracy(make, settings, 1 if given.quick else given.seeds),
@@ -312,6 +344,7 @@ def main() -> None:
             "missing": lambda: missing(make, settings),
             "coverage": lambda: coverage(make, settings, 5),
             "shuffled": lambda: shuffled(make, settings, 5),
+            "left_out": lambda: left_out(make, settings),
             "throughput": lambda: throughput(given.quick, "cuda" if gpu else "cpu"),
         }
         for part in parts:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
+from liverstiff.intensity import standardise
 from liverstiff.records import CHANNELS, LIVER, SPLEEN
 from liverstiff.simulate.population import DEVELOPMENT_SITES, RECORD, SiteModel, draw_cohort
 
@@ -31,7 +32,8 @@ EXTERNAL = SiteModel("siemens-x", "Siemens", 1.5, 0.10, 2.0, 0.5)
 NOISE = 0.02
 """SD of the noise, relative to muscle; of ADC, in 1e-3 mm2/s, three times that."""
 
-RECORDED = {"male": "sex"}
+COILS = {"GE": (0.35, -0.25, 0.1), "Siemens": (-0.3, 0.35, 0.0), "Philips": (0.1, 0.3, -0.35)}
+"""Slope of the log of a vendor's receive sensitivity along x, y, z, per 120 mm: a strong uncorrected surface coil."""
 
 
 def draw(n: int, seed: int, test: int, external: int = 0, folds: int = 5) -> pd.DataFrame:
@@ -52,7 +54,13 @@ def draw(n: int, seed: int, test: int, external: int = 0, folds: int = 5) -> pd.
 
 
 def write_study(
-    folder: Path, table: pd.DataFrame, shape: tuple[int, int, int], seed: int, missing: float = 0.0
+    folder: Path,
+    table: pd.DataFrame,
+    shape: tuple[int, int, int],
+    seed: int,
+    missing: float = 0.0,
+    coils: bool = False,
+    harmonised: bool = False,
 ) -> dict[str, object]:
     """Write packs, cohort and split of drawn patients; the arguments that the stages share.
 
@@ -62,6 +70,8 @@ def write_study(
         shape: voxels of the box.
         seed: of shapes, scales and noise.
         missing: share of the exams without T2w or without diffusion.
+        coils: images have the sensitivity of :data:`COILS`.
+        harmonised: images are treated as by the stage harmonize: bias field removed, body's median 1.
     """
     pack = folder / "shard-0000"
     pack.mkdir(parents=True)
@@ -74,7 +84,9 @@ def write_study(
     present[(lost >= missing / 2) & (lost < missing), 2:] = False
     grid = _grid(shape)
     for index, patient in enumerate(table.to_dict("records")):
-        images[index], masks[index] = render(patient, grid, rng)
+        images[index], masks[index] = render(patient, grid, rng, COILS[patient["vendor"]] if coils else (0, 0, 0))
+        if harmonised:
+            images[index][:-1] = [_harmonise(image, grid) for image in images[index][:-1].astype(np.float32)]
         images[index][~present[index]] = 0
     rows = pd.DataFrame({"exam": table.exam, "row": range(n), "liver_ml": table.liver_ml, "spleen_ml": table.spleen_ml})
     rows[list(CHANNELS)] = present
@@ -86,13 +98,16 @@ def write_study(
     return {"packs": [pack], "cohort": folder / "cohort.csv", "splits": folder / "splits.csv"}
 
 
-def render(patient: dict[str, float], grid: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def render(
+    patient: dict[str, float], grid: np.ndarray, rng: np.random.Generator, coil: tuple[float, ...] = (0, 0, 0)
+) -> tuple[np.ndarray, np.ndarray]:
     """Images (channel, x, y, z), ADC x 1000, and the mask of one patient.
 
     Args:
         patient: a row of the population.
         grid: (3, x, y, z), place of each voxel in mm.
         rng: the only source of randomness.
+        coil: slopes of the log of the coil's sensitivity, per 120 mm.
     """
     liver, spleen, cavity, trunk = _organs(patient, grid, rng)
     mask = np.where(liver > 0.5, LIVER, np.where(spleen > 0.5, SPLEEN, 0)).astype(np.uint8)
@@ -105,7 +120,7 @@ def render(patient: dict[str, float], grid: np.ndarray, rng: np.random.Generator
         for organ, share in (("spleen", spleen), ("liver", liver)):
             image += share * (level[organ] - image)
         image *= 1 + 0.04 * max(patient["texture"], 0.1) * liver * mottle
-        images.append(_scan(image, level["muscle"], channel == "ADC", grid, rng))
+        images.append(_scan(image, level["muscle"], channel == "ADC", grid, rng, coil))
     return np.stack(images), mask
 
 
@@ -152,14 +167,27 @@ def _signals(patient: dict[str, float]) -> dict[str, dict[str, float]]:
     }
 
 
-def _scan(image: np.ndarray, muscle: float, physical: bool, grid: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _scan(
+    image: np.ndarray,
+    muscle: float,
+    physical: bool,
+    grid: np.ndarray,
+    rng: np.random.Generator,
+    coil: tuple[float, ...],
+) -> np.ndarray:
     """What a scanner makes of it: a scale and a tilt of its own, and noise."""
     noise = NOISE * rng.standard_normal(image.shape).astype(np.float32)
     if physical:
         return image + 3 * noise
-    tilt = sum(t * place / 120 for t, place in zip(rng.normal(0, 0.04, 3), grid, strict=True))
+    tilt = sum(t * place / 120 for t, place in zip(coil + rng.normal(0, 0.04, 3), grid, strict=True))
     scale = np.exp(0.3 * rng.standard_normal()) / muscle
     return scale * image * np.exp(tilt) + noise
+
+
+def _harmonise(image: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """What the stage harmonize does with an image (x, y, z) that is no map."""
+    affine = np.diag([*np.abs(grid[:, 1, 1, 1] - grid[:, 0, 0, 0]), 1.0])
+    return standardise(image, affine)[0]
 
 
 def _smooth(rng: np.random.Generator, shape: tuple[int, ...], width: float) -> np.ndarray:
