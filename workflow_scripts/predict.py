@@ -2,12 +2,13 @@ from pathlib import Path
 
 from liverstiff.adapter import paths, stage_log
 
-with stage_log(snakemake.log[0]):
+with stage_log(snakemake):
     from liverstiff.config import PredictConfig, TargetConfig
     from liverstiff.predict import predict_partition
 
     predict_partition(
         partition=snakemake.wildcards.partition,
+        variant="variant" in snakemake.wildcards.keys(),
         **paths(snakemake.input, "models", "descriptions", "calibration"),
         **paths(snakemake.output),
         models=[Path(path).parent for path in snakemake.input.models],

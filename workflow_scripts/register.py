@@ -1,6 +1,6 @@
 from liverstiff.adapter import paths, stage_log
 
-with stage_log(snakemake.log[0]):
+with stage_log(snakemake):
     from liverstiff.config import RegisterConfig
     from liverstiff.register import register_shard
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from liverstiff.adapter import paths, stage_log
 
-with stage_log(snakemake.log[0]):
+with stage_log(snakemake):
     from liverstiff.config import TargetConfig, TrainConfig
     from liverstiff.train import train_fold
 

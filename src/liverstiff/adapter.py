@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
+
+import psutil
 
 from liverstiff.errors import LiverStiffError
+
+WATCH_S = 0.5
+"""How often a job looks whether its Snakemake is still there: less than a new Snakemake takes to plan."""
 
 
 def paths(named: Any, *without: str) -> dict[str, Path | list[Path]]:
@@ -22,18 +32,72 @@ def paths(named: Any, *without: str) -> dict[str, Path | list[Path]]:
 
 
 @contextmanager
-def stage_log(path: str | Path) -> Iterator[None]:
-    """Send everything a stage prints to its log file; on an expected error print one line and exit with 1."""
-    path = Path(path)
+def stage_log(job: Any) -> Iterator[None]:
+    """Send everything a stage prints to its log file; on an expected error print one line and exit with 1.
+
+    No two processes do the same job at once: it holds a lock on its log, waits for one of an earlier run that has not
+    ended yet, and then starts from nothing. A job ends when the Snakemake that started it is killed.
+
+    Args:
+        job: the object ``snakemake`` of a script, with ``log`` and ``output``.
+    """
+    path = Path(job.log[0])
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", buffering=1) as log, redirect_stdout(log), redirect_stderr(log):
-        try:
-            yield
-        except LiverStiffError as error:
-            line = f"{type(error).__name__}: {error}"
-            print(line)
-            print(line, file=sys.__stderr__)
-            raise SystemExit(1) from None
-        except Exception:
-            traceback.print_exc()
-            raise
+    end_with(snakemake_above())
+    with path.open("a", buffering=1) as log:
+        if _waited(log):
+            _remove(job.output)
+        log.truncate(0)
+        with redirect_stdout(log), redirect_stderr(log):
+            try:
+                yield
+            except LiverStiffError as error:
+                line = f"{type(error).__name__}: {error}"
+                print(line)
+                print(line, file=sys.__stderr__)
+                raise SystemExit(1) from None
+            except Exception:
+                traceback.print_exc()
+                raise
+
+
+def snakemake_above() -> psutil.Process | None:
+    """The nearest Snakemake among the parents of this process; None without one."""
+    for parent in psutil.Process().parents():
+        if any("snakemake" in Path(word).name for word in parent.cmdline()[:3]):
+            return parent
+    return None
+
+
+def end_with(process: psutil.Process | None) -> None:
+    """Watch a process; when it is gone, kill the workers of this one and send it SIGTERM, at which training saves."""
+    if process is not None:
+        threading.Thread(target=_watch, args=(process,), daemon=True).start()
+
+
+def _watch(process: psutil.Process) -> None:
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        threading.Event().wait(WATCH_S)
+    for worker in psutil.Process().children(recursive=True):
+        worker.kill()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _waited(log: TextIO) -> bool:
+    """Lock the log; True when another process held it. The lock goes with this process, however that ends."""
+    try:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"{log.name}: waits for this job of an earlier run to end", file=sys.stderr, flush=True)
+        fcntl.flock(log, fcntl.LOCK_EX)
+        return True
+    return False
+
+
+def _remove(outputs: Iterable[str]) -> None:
+    """Delete what another process wrote after Snakemake had cleared the outputs."""
+    for output in map(Path, outputs):
+        if output.is_dir():
+            shutil.rmtree(output)
+        else:
+            output.unlink(missing_ok=True)
