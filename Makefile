@@ -37,10 +37,11 @@ lock: .venv/installed  ## write requirements.lock from what .venv holds
 clean:  ## remove all outputs; keeps .venv, data and the folder of secrets
 	rm -rf results reports logs benchmarks .snakemake
 
-# A plain Debian has no ensurepip: then its own pip fills the environment.
+# A plain Debian has no ensurepip: then its own pip fills the environment. torch comes with the project itself, in the
+# build that the machine offers.
 .venv/installed: requirements.lock pyproject.toml
 	@test -x $(VENV)/python || $(PYTHON) -m venv .venv || $(PYTHON) -m venv --clear --without-pip .venv
 	@test -x $(VENV)/pip || $(PYTHON) -m pip --python $(VENV)/python install --quiet pip
-	$(VENV)/python -m pip install --quiet --quiet --disable-pip-version-check --requirement requirements.lock
-	$(VENV)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(VENV)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes --requirement requirements.lock
+	$(VENV)/python -m pip install --quiet --quiet --disable-pip-version-check --no-build-isolation --editable .
 	@touch $@

@@ -34,6 +34,7 @@ include: "rules/split.smk"
 include: "rules/train.smk"
 include: "rules/predict.smk"
 include: "rules/evaluate.smk"
+include: "rules/provenance.smk"
 include: "rules/report.smk"
 
 
@@ -45,3 +46,4 @@ rule all:
     default_target: True
     input:
         rules.report.output.report,
+        rules.provenance.output.provenance,

@@ -22,6 +22,7 @@ import argparse  # noqa: E402
 import json  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
+from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -103,13 +104,20 @@ def r(estimates: np.ndarray, truth: np.ndarray) -> float:
     return float(np.corrcoef(estimates, truth)[0, 1])
 
 
-def difference(ours: np.ndarray, rival: np.ndarray, truth: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
-    """r of ours - r of the rival on the same exams, with the 95 % percentile interval of 2,000 resamples."""
+def mae(estimates: np.ndarray, truth: np.ndarray) -> float:
+    """Mean absolute error."""
+    return float(np.abs(estimates - truth).mean())
+
+
+def difference(
+    ours: np.ndarray, rival: np.ndarray, truth: np.ndarray, figure: Callable[..., float] = r, seed: int = 0
+) -> tuple[float, float, float]:
+    """Figure of ours - that of the rival on the same exams, with the 95 % percentile interval of 2,000 resamples."""
     rng = np.random.default_rng(seed)
     draws = rng.integers(0, len(truth), (2000, len(truth)))
-    values = [r(ours[rows], truth[rows]) - r(rival[rows], truth[rows]) for rows in draws]
+    values = [figure(ours[rows], truth[rows]) - figure(rival[rows], truth[rows]) for rows in draws]
     low, high = np.percentile(values, [2.5, 97.5])
-    return r(ours, truth) - r(rival, truth), float(low), float(high)
+    return figure(ours, truth) - figure(rival, truth), float(low), float(high)
 
 
 def accuracy(make, settings: TrainConfig, seeds: int) -> dict[str, float]:
@@ -129,7 +137,7 @@ def accuracy(make, settings: TrainConfig, seeds: int) -> dict[str, float]:
         told = ", ".join(f"{name} {value:.3f}" for name, value in values.items())
         print(
             f"seed {seed}: r {own:.3f} = {own / values['ceiling']:.3f} x ceiling; {told}; bias {bias:+.3f} kPa, "
-            f"image sensitivity {described.sensitivity}, {minutes:.1f} min",
+            f"image sensitivity {described.sensitivity}, voxels alone {described.voxel_sensitivity}, {minutes:.1f} min",
             flush=True,
         )
         shares.append(own / values["ceiling"])
@@ -156,14 +164,18 @@ def rivals(make, settings: TrainConfig) -> dict[str, float]:
     kinds |= {f"network, {name} alone": {"inputs": ("images",), "sequences": (name,)} for name in SEQUENCES}
     for name, changes in kinds.items():
         found[name] = cohort.estimates(cohort.train(name, settings.model_copy(update=changes))[0])[0]
-    print(f"all inputs: r {r(ours, cohort.truth):.3f}, MAE {np.abs(ours - cohort.truth).mean():.3f} kPa")
+    print(f"all inputs: r {r(ours, cohort.truth):.3f}, MAE {mae(ours, cohort.truth):.3f} kPa")
     for name, rival in found.items():
-        error = np.abs(rival - cohort.truth).mean() - np.abs(ours - cohort.truth).mean()
+        error = "MAE {:+.3f} ({:+.3f} to {:+.3f}) kPa".format(*difference(ours, rival, cohort.truth, mae))
         if rival.std() < 1e-9:
-            print(f"  {name}: MAE {error:+.3f} kPa more")
+            print(f"  {name}: ours - it: {error}")
             continue
-        told = "r {:+.3f} ({:+.3f} to {:+.3f})".format(*difference(ours, rival, cohort.truth))
-        print(f"  {name}: r {r(rival, cohort.truth):.3f}; ours - it: {told}; its MAE {error:+.3f} kPa more")
+        apart, low, high = difference(ours, rival, cohort.truth)
+        verdict = "ours is better" if low > 0 else "IT IS BETTER" if high < 0 else "neither is shown to be better"
+        print(
+            f"  {name}: r {r(rival, cohort.truth):.3f}; ours - it: r {apart:+.3f} ({low:+.3f} to {high:+.3f}), "
+            f"{error}; by r {verdict}"
+        )
     order = ["network, image only", "network, record only", "fib4_raw"]
     return {"ordering": [r(ours, cohort.truth), *(r(found[name], cohort.truth) for name in order)]}
 
@@ -194,7 +206,7 @@ def missing(make, settings: TrainConfig) -> dict[str, float]:
 
 def coverage(make, settings: TrainConfig, folds: int) -> dict[str, float]:
     """Cross-validation, then the temporal test by all folds: r, bias, how often intervals hold the measured value."""
-    cohort = make("coverage", 1)
+    cohort = make("coverage", 1, least=2000)
     models = [cohort.train("all", settings, fold)[0] for fold in range(folds)]
     files = {name: cohort.folder / f"{name}.csv" for name in ("cross-validation", "temporal")}
     for name, file in files.items():
@@ -286,21 +298,34 @@ def left_out(make, settings: TrainConfig) -> dict[str, float]:
 
 def throughput(quick: bool, device: str) -> dict[str, float]:
     """Ours against the recipe, with a small and with a larger network."""
-    from throughput import compare
+    from throughput import PEAK, compare, flops
 
     sizes = {"small network": ((48, 48, 24), 32, 1, 48), "larger network": ((48, 48, 24), 96, 4, 32)}
     found = {}
     for name, (shape, width, depth, exams) in list(sizes.items())[: 1 if quick else 2]:
         rates = compare(shape, width, depth, exams, 3 if quick else 5, device)
         share = rates["ours"] / rates["network"]
-        told = ", ".join(f"{key} {value:.1f}" for key, value in rates.items() if key != "wait")
+        told = ", ".join(f"{key} {value:.1f}" for key, value in rates.items() if not key.startswith("wait"))
         print(
-            f"{name} (width {width}, depth {depth}, {shape}): exams/s {told}; the network takes {share:.0%} of our loop"
+            f"{name} (width {width}, depth {depth}, {shape}): exams/s {told}; the network takes {share:.0%} of our loop, "
+            f"waiting for data {rates['wait']:.1%} resident, {rates['wait_streamed']:.1%} streamed"
         )
+        rate = rates["ours"] * flops(shape, width, depth)
+        gpu = torch.cuda.get_device_name() if device == "cuda" else ""
+        peak = next((top for part, top in PEAK.items() if part in gpu), None)
+        of_peak = f" = {rate / peak:.1%} of the peak in bfloat16" if peak else ""
+        print(f"  model {rate / 1e12:.3f} TFLOP/s{of_peak}")
+        if device == "cuda":
+            half = rates["ours_bfloat16"]
+            factors = half / rates["ours_float32"], rates["ours"] / half
+            print("  bfloat16 x {:.2f}, compiled x {:.2f} on top".format(*factors))
+        else:
+            print("  bfloat16 and compile: not measured, no GPU")
         key = "" if name == "small network" else "_large"
         found[f"augmentation_speedup{key}"] = rates["ours_augment"] / rates["recipe_augment"]
         found[f"throughput_speedup_vs_monai_recipe{key}"] = rates["ours"] / rates["recipe"]
         found[f"wait_fraction{key}"] = rates["wait"]
+        found[f"wait_fraction_streamed{key}"] = rates["wait_streamed"]
         found[f"network_share{key}"] = share
     return found
 
@@ -313,7 +338,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small cohort, accuracy and throughput alone")
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="what to measure; all unless --quick")
-    parser.add_argument("--exams", type=int, help="training exams (1,200; on a GPU 3,680)")
+    parser.add_argument("--exams", type=int, help="training exams (1,200, coverage 2,000; on a GPU 3,680)")
     parser.add_argument("--test", type=int, default=1200, help="test exams")
     parser.add_argument("--shape", type=int, nargs=3, help="voxels (32 32 16; on a GPU 96 96 32)")
     parser.add_argument("--seeds", type=int, default=3, help="cohorts of the part accuracy")
@@ -334,9 +359,10 @@ def main() -> None:
     found: dict[str, object] = {"device": device, "model": given.model, "exams": exams, "shape": list(shape)}
     with tempfile.TemporaryDirectory() as scratch:
 
-        def make(name: str, seed: int, folds: int = 5, **scanners: bool) -> Cohort:
+        def make(name: str, seed: int, folds: int = 5, least: int = 0, **scanners: bool) -> Cohort:
             test = 400 if given.quick else given.test
-            return Cohort(Path(scratch) / name, exams, test, shape, seed, folds, **scanners)
+            count = given.exams or max(exams, least)
+            return Cohort(Path(scratch) / name, count, test, shape, seed, folds, **scanners)
 
         steps = {
             "accuracy": lambda: accuracy(make, settings, 1 if given.quick else given.seeds),

@@ -3,14 +3,15 @@
 Run: .venv/bin/python bench/statistics.py [--quick] [--coverage] [--studies 3000] [--cores 2].
 
 Speed: cluster bootstrap of every metric of 3,680 exams (3,376 patients, 10,000 resamples), against loops that build
-each resample and call pingouin (r, Spearman, ICC), or numpy and scipy (r, Spearman); the loops are extrapolated from a
-few resamples, and compared on one core, each the best of three. Then the whole stage on a study of that size with 6
-baselines and at least 10,000 rows of subgroups.
+each resample and call pingouin (r, Spearman, ICC), or numpy and scipy (r, Spearman); the loops are timed on a few
+resamples and scaled to all, and compared on one core, each the best of three. Then the whole stage on a study of that
+size with 6 baselines and at least 10,000 rows of subgroups.
 
 --coverage: studies of 365 and 1,224 exams drawn from a population with known truth (skewed reference, noise of 10 %,
 8 % repeat exams): how often 95 % intervals hold it, and how often the equivalence test claims what is not so.
 
---quick: fewer resamples in the whole stage, and 100 studies of coverage. The last line is one JSON object.
+--quick: a tenth of the resamples, subgroups of two characteristics, and 20 studies of coverage: less than a minute.
+The last line is one JSON object.
 """
 
 import sys
@@ -55,6 +56,8 @@ from liverstiff.evaluate.sample import Sample, Terms
 from liverstiff.evaluate.subgroups import agreement_of
 
 EXAMS, PATIENTS, RESAMPLES = 3680, 3376, 10_000
+LOOPED = {"pingouin": 3, "scipy": 60}
+"""Resamples on which the loops are timed."""
 SPLITS = {"cross-validation": 2091, "temporal": 1224, "external": 365}
 THRESHOLDS = TargetConfig().thresholds
 MARGIN = TargetConfig().margin
@@ -164,9 +167,11 @@ def shares_of(found: Iterable[Counter]) -> dict[str, float]:
     return {name: sum(one[name] for one in studies) / len(studies) for name in studies[0]}
 
 
-def coverage(studies: int, resamples: int, cores: int, sizes: tuple[int, ...] = (365, 1224)) -> dict[str, float]:
+def coverage(
+    studies: int, resamples: int, cores: int, sizes: tuple[int, ...] = (365, 1224), population_size: int = 4_000_000
+) -> dict[str, float]:
     """Share of the studies whose intervals hold the truth, by size."""
-    truth = truth_of()
+    truth = truth_of(population_size)
     print(f"truth: r {truth['pearson_r']:.4f}, MAE {truth['mae']:.4f}, kurtosis {truth['kurtosis']:.1f}")
     shares: dict[int, dict[str, float]] = {}
     for exams in sizes:
@@ -215,14 +220,14 @@ def by_scipy(x: np.ndarray, y: np.ndarray) -> None:
 
 
 def loop_seconds(function: Callable, sample: Sample, times: int) -> float:
-    """CPU seconds of so many resamples in a loop, extrapolated to all."""
+    """CPU seconds of a resample in a loop of so many."""
     rng = np.random.default_rng(3)
 
     def loop() -> None:
         for _ in range(times):
             function(*literal(sample, rng))
 
-    return best(loop, time.process_time) / times * RESAMPLES
+    return best(loop, time.process_time) / times
 
 
 def best(function: Callable, clock: Callable) -> float:
@@ -235,22 +240,28 @@ def best(function: Callable, clock: Callable) -> float:
     return min(seconds)
 
 
-def speed(cores: int) -> dict[str, float]:
+def speed(cores: int, resamples: int) -> dict[str, float]:
     """Seconds of the bootstrap and of the loops."""
     sample, terms = large_study(), Terms(THRESHOLDS)
-    intervals = intervals_of(sample, terms, RESAMPLES, 1, threads=cores)
-    wall = best(lambda: intervals_of(sample, terms, RESAMPLES, 1, threads=cores), time.perf_counter)
+    intervals = intervals_of(sample, terms, resamples, 1, threads=cores)
+    wall = best(lambda: intervals_of(sample, terms, resamples, 1, threads=cores), time.perf_counter)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    one_core = best(lambda: intervals_of(sample, terms, RESAMPLES, 1, threads=1), time.process_time)
-    print(f"{len(intervals)} metrics, {EXAMS} exams, {RESAMPLES} resamples, {peak:.0f} MB")
+    one_core = best(lambda: intervals_of(sample, terms, resamples, 1, threads=1), time.process_time)
+    print(f"{len(intervals)} metrics, {EXAMS} exams, {resamples} resamples of {PATIENTS} patients, peak {peak:.0f} MB")
     print(f"{cores} threads: {wall:.2f} s; one thread: CPU {one_core:.2f} s")
-    pingouin_s, scipy_s = loop_seconds(by_pingouin, sample, 3), loop_seconds(by_scipy, sample, 60)
-    print(
-        f"loop of pingouin's r, Spearman, ICC: {pingouin_s:.0f} s; of numpy's r and scipy's Spearman: {scipy_s:.0f} s"
-    )
+    loops = {"pingouin": by_pingouin, "scipy": by_scipy}
+    seconds = {name: resamples * loop_seconds(loop, sample, LOOPED[name]) for name, loop in loops.items()}
+    for name, loop in loops.items():
+        print(
+            f"loop of {name} ({str(loop.__doc__).rstrip('.')}), timed on {LOOPED[name]} resamples and scaled to "
+            f"{resamples}: CPU {seconds[name]:.0f} s, {seconds[name] / one_core:.1f} times as long"
+        )
     return {
-        **{"bootstrap_s": wall, "bootstrap_one_core_s": one_core, "peak_mb": peak, "metrics": len(intervals)},
-        **{"speedup_vs_loop": pingouin_s / one_core, "speedup_vs_scipy_loop": scipy_s / one_core},
+        **{"resamples": resamples, "exams": EXAMS, "metrics": len(intervals)},
+        **{"bootstrap_s": wall, "bootstrap_one_core_s": one_core, "peak_mb": peak},
+        **{f"{name}_loop_scaled_s": seconds[name] for name in loops},
+        **{f"{name}_loop_timed_on": LOOPED[name] for name in loops},
+        **{f"speedup_vs_{name}_loop": seconds[name] / one_core for name in loops},
     }
 
 
@@ -299,13 +310,13 @@ OUTPUTS = (
 )
 
 
-def whole_stage(resamples: int) -> dict[str, float]:
+def whole_stage(resamples: int, crossed: int) -> dict[str, float]:
     """Seconds and rows of the whole stage."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         inputs = write_study(folder)
         tables = {table: folder / "out" / f"{table}.csv" for table in OUTPUTS}
-        settings = EvaluateConfig(resamples=resamples, crossed=4)
+        settings = EvaluateConfig(resamples=resamples, crossed=crossed)
         start, cpu = time.perf_counter(), time.process_time()
         evaluate_study(
             **inputs, tables=tables, summary=folder / "out/summary.json", settings=settings, target=TargetConfig()
@@ -331,9 +342,11 @@ def main() -> None:
     if arguments.coverage:
         print(json.dumps(coverage(arguments.studies, arguments.resamples, arguments.cores)))
         return
-    found = speed(arguments.cores) | whole_stage(500 if arguments.quick else 2000)
     if arguments.quick:
-        found |= coverage(100, 400, arguments.cores)
+        found = speed(arguments.cores, RESAMPLES // 10) | whole_stage(200, crossed=2)
+        found |= coverage(20, 200, arguments.cores, population_size=500_000)
+    else:
+        found = speed(arguments.cores, RESAMPLES) | whole_stage(2000, crossed=4)
     print(json.dumps(found))
 
 

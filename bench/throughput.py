@@ -1,18 +1,22 @@
 """Speed of the training loop against the usual recipe of MONAI: the same network, the same five augmentations.
 
-Ours: images resident as float16, augmented in batches. The recipe: ``CacheDataset``, ``DataLoader`` workers, dictionary
-transforms exam by exam on the CPU, float32. Both draw an affine map, a gain, a linear ramp and noise for every exam and
-give one in five half its resolution.
+Ours: images resident as float16, or streamed from a memory map, augmented in batches; on a GPU in bfloat16 and
+compiled, and each of these apart. The recipe: ``CacheDataset``, ``DataLoader`` workers, dictionary transforms exam by
+exam on the CPU, float32. Both draw an affine map, a gain, a linear ramp and noise for every exam and give one in five
+half its resolution.
 """
 
 from __future__ import annotations
 
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from liverstiff.config import TrainConfig
 from liverstiff.model import Batch, Model, ModelConfig, build
@@ -20,10 +24,13 @@ from liverstiff.records import CHANNELS
 from liverstiff.train.augmentation import COARSE, GAIN, NOISE, RAMP, SHIFT, STRETCH, Augmentation
 from liverstiff.train.checkpoint import Progress, State
 from liverstiff.train.learning import Clock, _train_epoch, negative_log_likelihood
-from liverstiff.train.material import Material, Resident
+from liverstiff.train.material import Exams, Material, Resident, Streamed
 from liverstiff.train.stopping import Stopped
 
 BATCH, WORKERS = 16, 2
+
+PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
+"""Floating-point operations per second in bfloat16, dense, by a part of the name of the GPU (NVIDIA's data sheets)."""
 
 
 def made_exams(n: int, shape: tuple[int, int, int], seed: int = 0) -> Batch:
@@ -40,48 +47,83 @@ def compare(
 ) -> dict[str, float]:
     """Median exams per second of ``repeats`` interleaved passes over ``exams`` exams, of each of:
 
-    ``ours``, ``recipe`` (whole loop), ``ours_augment``, ``recipe_augment`` (no network), ``network`` (no augmentation).
+    ``ours``, ``streamed`` (images in a memory map), ``recipe`` (whole loop), ``ours_augment``, ``recipe_augment`` (no
+    network), ``network`` (no augmentation); on a GPU, where ``ours`` is in bfloat16 and compiled, ``ours_float32`` and
+    ``ours_bfloat16`` too. ``wait`` and ``wait_streamed`` are the shares of time waited for data.
     """
     config = ModelConfig(
         "transformer", shape, CHANNELS, tuple(f"v{i}" for i in range(8)), patch=(8, 8, 8), width=width, depth=depth
     )
     batch, target = made_exams(exams, shape), torch.randn(exams)
-    passes: dict[str, Callable[[], float | None]] = {
-        "ours": our_loop(config, batch, target, device),
-        "recipe": recipe_loop(config, batch, target, device),
-        "ours_augment": our_augmentation(config, batch, device),
-        "recipe_augment": recipe_augmentation(batch),
-        "network": network_only(config, batch, target, device),
-    }
-    rates: dict[str, list[float]] = {name: [] for name in passes}
-    waits = []
-    for repeat in range(repeats + 1):  # the first warms up
-        for name, run in passes.items():
-            start = time.perf_counter()
-            waited = run()
-            if device == "cuda":
-                torch.cuda.synchronize()
-            took = time.perf_counter() - start
-            if repeat:
-                rates[name].append(exams / took)
-                waits += [waited / took] if name == "ours" and waited is not None else []
-    return {name: statistics.median(values) for name, values in rates.items()} | {"wait": statistics.median(waits)}
+    fast = {"precision": "bfloat16", "compile": True} if device == "cuda" else {}
+    resident = Resident(batch.to(torch.device(device)))
+    with tempfile.TemporaryDirectory() as folder:
+        mapped = streamed(batch, Path(folder), device)
+        passes: dict[str, Callable[[], float | None]] = {
+            "ours": our_loop(config, resident, target, device, fast),
+            "streamed": our_loop(config, mapped, target, device, fast),
+            "recipe": recipe_loop(config, batch, target, device),
+            "ours_augment": our_augmentation(config, batch, device),
+            "recipe_augment": recipe_augmentation(batch),
+            "network": network_only(config, batch, target, device),
+        }
+        if device == "cuda":
+            passes["ours_float32"] = our_loop(config, resident, target, device, {})
+            passes["ours_bfloat16"] = our_loop(config, resident, target, device, {"precision": "bfloat16"})
+        rates: dict[str, list[float]] = {name: [] for name in passes}
+        waits: dict[str, list[float]] = {"ours": [], "streamed": []}
+        for repeat in range(repeats + 1):  # the first warms up
+            for name, run in passes.items():
+                start = time.perf_counter()
+                waited = run()
+                if device == "cuda":
+                    torch.cuda.synchronize()
+                took = time.perf_counter() - start
+                if repeat:
+                    rates[name].append(exams / took)
+                    if name in waits:
+                        waits[name].append(waited / took)
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    return medians | {"wait": statistics.median(waits["ours"]), "wait_streamed": statistics.median(waits["streamed"])}
 
 
-def our_loop(config: ModelConfig, batch: Batch, target: torch.Tensor, device: str) -> Callable[[], float]:
+def streamed(batch: Batch, folder: Path, device: str) -> Streamed:
+    """The exams with their images in memory maps."""
+    mapped = []
+    for name, tensor in (("images", batch.images), ("masks", batch.masks)):
+        np.save(folder / f"{name}.npy", tensor.numpy())
+        mapped.append(np.load(folder / f"{name}.npy", mmap_mode="r"))
+    numbers = batch._replace(images=batch.images[..., :0, :0, :0], masks=batch.masks[..., :0, :0, :0])
+    return Streamed(numbers.to(torch.device(device)), *mapped)
+
+
+def flops(shape: tuple[int, int, int], width: int, depth: int) -> float:
+    """Floating-point operations of one exam forward and backward; torch counts the products of matrices."""
+    variables = tuple(f"v{i}" for i in range(8))
+    network = build(ModelConfig("transformer", shape, CHANNELS, variables, patch=(8, 8, 8), width=width, depth=depth))
+    with FlopCounterMode(display=False) as counted:
+        mean, spread = network(made_exams(1, shape).of(torch.arange(1)))
+        (mean + spread).sum().backward()
+    return float(counted.get_total_flops())
+
+
+def our_loop(
+    config: ModelConfig, exams: Exams, target: torch.Tensor, device: str, fast: dict[str, object]
+) -> Callable[[], float]:
     """One epoch of the stage's own loop; returns the seconds it waited for data."""
     network = build(config).to(device)
-    rows = torch.arange(batch.size, device=device)
-    exams = Resident(batch.to(torch.device(device)))
-    material = Material(exams, target.to(device), torch.ones(batch.size, device=device), rows, rows[:1])
-    settings = TrainConfig(batch=BATCH, epochs=1, device=device)
+    count = len(target)
+    rows = torch.arange(count, device=device)
+    material = Material(exams, target.to(device), torch.ones(count, device=device), rows, rows[:1])
+    settings = TrainConfig(batch=BATCH, epochs=1, device=device, **fast)
+    run_network = torch.compile(network) if settings.compile else network
     average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9))
     state = State(network, average, torch.optim.AdamW(network.parameters()))
     augment = Augmentation(config, 0.15, 0.05)
 
     def run() -> float:
-        clock = Clock(batch.size, 1)
-        _train_epoch(network, state, material, augment, settings, Progress(), Stopped(), clock)
+        clock = Clock(count, 1)
+        _train_epoch(run_network, state, material, augment, settings, Progress(), Stopped(), clock)
         return clock.waited
 
     return run

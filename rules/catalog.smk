@@ -20,7 +20,7 @@ rule catalog_site:
         "../envs/imaging.yaml"
     threads: CONFIG.data.workers
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
         key=KEY,
         nifti=lambda wildcards: CONFIG.data.sites[wildcards.site].nifti is not None,
@@ -54,7 +54,7 @@ checkpoint catalog:
     conda:
         "../envs/imaging.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
         settings=settings("catalog"),
         shard_size=CONFIG.data.shard_size,

@@ -34,7 +34,7 @@ rule cohort:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
     params:
         settings=settings("cohort"),
         data=settings("data"),

@@ -41,6 +41,6 @@ rule harmonize_probe:
     conda:
         "../envs/imaging.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
     script:
         "../workflow_scripts/harmonize_probe.py"

@@ -1,5 +1,9 @@
 # report: one self-contained page, its figures for a paper, and the model card.
-# reads: evaluate, cohort, catalog, harmonize, register, segment, elastography, train    writes: reports/    grain: study
+# reads: catalog, harmonize, register, segment, elastography, cohort, train, predict, evaluate
+# writes: reports/    grain: study
+
+SHOWN = CONFIG.predict.gallery > 0 and "images" in CONFIG.train.inputs
+EXPLAINED = [rules.predict_explain.output.folder] if SHOWN else []
 
 
 rule report:
@@ -8,6 +12,7 @@ rule report:
         analysed=rules.evaluate.output.analysed,
         metrics=rules.evaluate.output.metrics,
         thresholds=rules.evaluate.output.thresholds,
+        cutpoints=rules.evaluate.output.cutpoints,
         bland_altman=rules.evaluate.output.bland_altman,
         residuals=rules.evaluate.output.residuals,
         subgroups=rules.evaluate.output.subgroups,
@@ -29,6 +34,7 @@ rule report:
         overlay=every_shard(rules.segment),
         checkerboard=every_shard(rules.register),
         elastogram=every_shard(*ELASTOGRAMS),
+        explained=EXPLAINED,
         histories=expand(rules.train.output.history, fold=FOLDS),
         code=stage_code("report"),
         template=(SRC / "liverstiff" / "templates").glob("*"),
@@ -60,7 +66,7 @@ rule report:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
     params:
         settings=settings("report"),
         config=CONFIG.model_dump(mode="json", by_alias=True),

@@ -17,7 +17,7 @@ rule simulate:
     conda:
         "../envs/imaging.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
     params:
         settings=settings("simulate"),
     script:
@@ -36,7 +36,7 @@ rule simulate_atlases:
     conda:
         "../envs/imaging.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
     params:
         settings=settings("simulate"),
     script:

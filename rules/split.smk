@@ -18,7 +18,7 @@ rule split:
     conda:
         "../envs/analysis.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
     params:
         settings=settings("split"),
         target=settings("target"),

@@ -3,6 +3,7 @@
 # The checkpoint lies beside the declared outputs, which Snakemake deletes before a rerun.
 
 PACKS = [rules.pack] if CONFIG.train.reads_images else []
+VARIANTS = {name: CONFIG.train.variant(name) for name in CONFIG.train.variants}
 
 
 rule train:
@@ -27,7 +28,9 @@ rule train:
     threads: CONFIG.train.threads
     resources:
         gpu=int(CONFIG.train.device == "cuda"),
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=lambda wildcards, attempt: (
+            attempt * int(5000 + 1250 * CONFIG.train.resident_gb)
+        ),
     params:
         settings=CONFIG.train.model_dump(mode="json", exclude={"variants"}),
         target=settings("target"),
@@ -37,6 +40,13 @@ rule train:
 
 
 use rule train as train_variant with:
+    input:
+        packs=every_shard(*PACKS),
+        cohort=rules.cohort.output.cohort,
+        splits=rules.split.output.splits,
+        ledger=rules.split.output.used,
+        pretrained=lambda wildcards: VARIANTS[wildcards.variant].pretrained or [],
+        code=stage_code("train"),
     output:
         model="results/train/variant-{variant}/fold-{fold}/model.safetensors",
         description="results/train/variant-{variant}/fold-{fold}/model.json",
@@ -46,9 +56,13 @@ use rule train as train_variant with:
         "logs/train/variant-{variant}/fold-{fold}.log",
     benchmark:
         "benchmarks/train/variant-{variant}/fold-{fold}.tsv"
-    params:
-        settings=lambda wildcards: CONFIG.train.variant(wildcards.variant).model_dump(
-            mode="json"
+    threads: max([variant.threads for variant in VARIANTS.values()], default=1)
+    resources:
+        gpu=lambda wildcards: int(VARIANTS[wildcards.variant].device == "cuda"),
+        mem_mb=lambda wildcards, attempt: (
+            attempt * int(5000 + 1250 * VARIANTS[wildcards.variant].resident_gb)
         ),
+    params:
+        settings=lambda wildcards: VARIANTS[wildcards.variant].model_dump(mode="json"),
         target=settings("target"),
         checkpoint="results/train/.variant-{variant}.fold-{fold}.checkpoint",

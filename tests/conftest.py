@@ -1,9 +1,12 @@
-"""Shared fixtures: where the checkout is, and whether tests may be skipped."""
+"""Shared fixtures: the checkout, a copy to run in, a finished run; and whether tests may be skipped."""
 
 import os
 from pathlib import Path
 
 import pytest
+from tiny_cohort import checkout, finished
+
+__all__ = ["checkout", "finished", "root"]
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
-import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import psutil
 
 from liverstiff.errors import LiverStiffError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No space left, quota exceeded, file too large."""
 
 WATCH_S = 0.5
 """How often a job looks whether its Snakemake is still there: less than a new Snakemake takes to plan."""
@@ -52,13 +56,24 @@ def stage_log(job: Any) -> Iterator[None]:
             try:
                 yield
             except LiverStiffError as error:
-                line = f"{type(error).__name__}: {error}"
-                print(line)
-                print(line, file=sys.__stderr__)
-                raise SystemExit(1) from None
-            except Exception:
+                _end(f"{type(error).__name__}: {error}")
+            except Exception as error:
                 traceback.print_exc()
+                if _disk_is_full(error):
+                    _end(f"{path.stem}: the disk is full; free space and run again: what was finished is kept")
                 raise
+
+
+def _end(line: str) -> NoReturn:
+    print(line)
+    print(line, file=sys.__stderr__)
+    raise SystemExit(1) from None
+
+
+def _disk_is_full(error: Exception) -> bool:
+    """True where the system says so; numpy tells only how much it could write."""
+    code = getattr(error, "errno", None)
+    return code in FULL or (isinstance(error, OSError) and code is None and "requested and" in str(error))
 
 
 def snakemake_above() -> psutil.Process | None:
@@ -70,17 +85,31 @@ def snakemake_above() -> psutil.Process | None:
 
 
 def end_with(process: psutil.Process | None) -> None:
-    """Watch a process; when it is gone, kill the workers of this one and send it SIGTERM, at which training saves."""
+    """Watch a process; when it is gone, send this one SIGTERM, at which training saves, and then kill its workers.
+
+    The workers go last, by a process of their own: a stage that loses a worker blames the exam.
+    """
     if process is not None:
         threading.Thread(target=_watch, args=(process,), daemon=True).start()
 
 
 def _watch(process: psutil.Process) -> None:
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        threading.Event().wait(WATCH_S)
-    for worker in psutil.Process().children(recursive=True):
-        worker.kill()
-    os.kill(os.getpid(), signal.SIGTERM)
+    _wait_for_end(process, WATCH_S)
+    me = psutil.Process()
+    workers = me.children(recursive=True)
+    if os.fork() == 0:
+        me.terminate()
+        _wait_for_end(me, WATCH_S / 10)
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
+        os._exit(0)
+
+
+def _wait_for_end(process: psutil.Process, every_s: float) -> None:
+    with suppress(psutil.NoSuchProcess):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(every_s)
 
 
 def _waited(log: TextIO) -> bool:

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from liverstiff.check import findings
 from liverstiff.errors import ConfigError, LiverStiffError
 from liverstiff.images import is_nifti_path
 
@@ -24,18 +24,25 @@ app = typer.Typer(
 
 
 @app.command()
-def check(config: Annotated[Path, typer.Option(help="the configuration to check")] = Path("config.yaml")) -> None:
-    """Tell before a run what is missing. Exits with 1 when something is.
+def check(
+    config: Annotated[Path, typer.Option(help="the configuration to check")] = Path("config.yaml"),
+    profile: Annotated[Path | None, typer.Option(help="the Snakemake profile of the run, e.g. profiles/slurm")] = None,
+    use_conda: Annotated[bool, typer.Option("--use-conda", help="the run will be started with --use-conda")] = False,
+    exams: Annotated[int | None, typer.Option(help="exams of the study, where the folders cannot tell", min=1)] = None,
+) -> None:
+    """Tell before a run what is missing, and what it will take. Exits with 1 when something is missing.
 
-    Example: liverstiff check --config config.yaml
+    Example: liverstiff check --config config.yaml --profile profiles/slurm
     """
+    from liverstiff.check.findings import findings
+
     table = Table("what", "finding")
-    problems = 0
-    for what, found in findings(config):
-        problems += bool(found)
-        table.add_row(what, f"[red]{found}[/red]" if found else "[green]ok[/green]")
+    found = findings(config, profile, use_conda, exams)
+    for one in found:
+        colour, said = ("red", one.problem) if one.problem else ("green", one.said)
+        table.add_row(escape(one.what), f"[{colour}]{escape(said)}[/{colour}]")
     Console().print(table)
-    raise typer.Exit(int(problems > 0))
+    raise typer.Exit(int(any(one.problem for one in found)))
 
 
 CORES = os.cpu_count() or 1
@@ -148,7 +155,7 @@ def evaluate(
         typer.Option(
             help="where your columns have other names: reference=stiffness, patient=id; of estimate, reference, "
             "patient, exam, partition, fold, low, high, second, and of the covariates site, age, sex, bmi, steatosis, "
-            "vendor, field_t, mre_type"
+            "vendor, field_t, mre_type. Sex is male or female, steatosis 1 or 0"
         ),
     ] = None,
     name: Annotated[str, typer.Option(help="what is estimated")] = "liver stiffness",

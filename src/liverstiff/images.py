@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import zlib
 from pathlib import Path
@@ -33,6 +34,21 @@ LPS_RAS = np.array([-1.0, -1.0, 1.0])
 def is_nifti_path(path: str | Path) -> bool:
     """True for a name that ends as a NIfTI image's does, in small or capital letters."""
     return str(path).lower().endswith((".nii", ".nii.gz"))
+
+
+LARGEST_VOXELS = 4 * 2**30
+"""Bytes that the voxels of a NIfTI may take; a packed file of a few kilobytes can state any number."""
+
+
+def voxels_of(image: Any) -> np.ndarray:
+    """Voxels of an opened NIfTI, scaled as its header says.
+
+    Raises:
+        ImageFileError: there are more than :data:`LARGEST_VOXELS` bytes of them.
+    """
+    if math.prod(image.shape) * image.get_data_dtype().itemsize > LARGEST_VOXELS:
+        raise ImageFileError(f"its voxels take more than {LARGEST_VOXELS} bytes")
+    return np.asarray(image.dataobj)
 
 
 def load(path: str | Path) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The tables of a hospital's record as they come: CSV, Parquet, Excel, SAS transport or a query; patients and dates.
+"""The tables of a hospital's record as they come: CSV, Parquet, Excel, SAS transport or a query.
 
 Read by the stage ``cohort``, and by the stage ``catalog`` for sites without images.
 """
@@ -6,31 +6,30 @@ Read by the stage ``cohort``, and by the stage ``catalog`` for sites without ima
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import os
 import re
+import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from liverstiff.config import RangeConfig, RecordConfig, Rule, TableConfig
+from liverstiff.config import RecordConfig, TableConfig
 from liverstiff.errors import ConfigError, DataError
+from liverstiff.record_values import as_text, form, row_dates, without
 
 DELIMITERS = (",", ";", "\t", "|")
-DAYS = (
-    r"^(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})$",
-    r"^(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})$",
-    r"^(?P<y>\d{4})/(?P<m>\d{2})/(?P<d>\d{2})$",
-    r"^(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})$",
-)
-"""Dates whose order is beyond doubt."""
-NUMBER = r"^(?:[<>]=?|≤|≥)?\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)$"
 SAS_ZERO = 1e-70
 """pandas reads the zero of a SAS transport file as 5.4e-79."""
+UNREADABLE = (
+    *(OSError, ValueError, LookupError, EOFError, SyntaxError, ImportError, NotImplementedError),
+    *(csv.Error, zipfile.BadZipFile, zlib.error),
+)
+"""What libraries raise on a file that is damaged, or is not what its name says (an encrypted .xlsx)."""
+NAMES_SHOWN, LONGEST_NAME = 30, 40
+"""How many columns a message lists, and the longest name of one."""
 
 
 def record_files(records: Iterable[RecordConfig], files: Iterable[Path]) -> list[list[Path | None]]:
@@ -40,7 +39,9 @@ def record_files(records: Iterable[RecordConfig], files: Iterable[Path]) -> list
 
 
 def read_columns(table: TableConfig, path: Path | None, wanted: Sequence[str], site: str) -> pd.DataFrame:
-    """The wanted columns of a table, as they are stored; the index is the number of the row, from 1.
+    """The wanted columns of a table, as they are stored, less what stands for a missing value.
+
+    The index is the number of the row, from 1.
 
     Raises:
         DataError: a table that cannot be read, is empty, lacks a column or has it twice.
@@ -51,12 +52,16 @@ def read_columns(table: TableConfig, path: Path | None, wanted: Sequence[str], s
     read = {"parquet": _parquet, "xlsx": _excel, "xlsm": _excel, "xpt": _sas, "sql": _query}.get(suffix, _csv)
     try:
         frame = read(table, path, wanted, site)
-    except (OSError, ValueError, LookupError) as fault:  # what libraries say may show a row
-        raise DataError(f"{site}: the table cannot be read as {suffix or 'csv'} ({type(fault).__name__})") from None
+    except UNREADABLE as fault:  # what libraries say may show a row
+        raise DataError(
+            f"{site}: the table cannot be read as {suffix or 'csv'} ({type(fault).__name__}); "
+            "export it again, whole and without a password"
+        ) from None
     check_columns(list(frame.columns), wanted, site)
     if not len(frame):
         raise DataError(f"{site}: the table holds no rows; expected the site's health record; export it again")
-    return frame[wanted].set_axis(pd.RangeIndex(1, len(frame) + 1))
+    frame = frame[wanted].set_axis(pd.RangeIndex(1, len(frame) + 1))
+    return frame.apply(without, missing=table.missing) if table.missing else frame
 
 
 def check_columns(columns: list[str], wanted: Sequence[str], site: str) -> None:
@@ -68,9 +73,17 @@ def check_columns(columns: list[str], wanted: Sequence[str], site: str) -> None:
     counts = Counter(columns)
     for name in wanted:
         if not counts[name]:
-            raise DataError(f"{site}: no column {name!r} in the record; expected one of {', '.join(map(str, columns))}")
+            raise DataError(f"{site}: no column {name!r} in the record; {_columns(columns, wanted)}")
         if counts[name] > 1:
             raise DataError(f"{site}: the column {name!r} is there {counts[name]} times; rename or remove one")
+
+
+def _columns(columns: list[str], wanted: Sequence[str]) -> str:
+    """The names of the columns, unless they may be the values of a patient: where a header is missing or damaged."""
+    if not set(columns) & set(wanted):
+        return f"nor any other that is asked for among the {len(columns)} of the first line; is there a header?"
+    names = [name for name in map(str, columns) if len(name) <= LONGEST_NAME and "x" in form(name)][:NAMES_SHOWN]
+    return f"expected one of {', '.join(names)}{', ...' if len(names) < len(columns) else ''}"
 
 
 def _csv(table: TableConfig, path: Path | None, wanted: list[str], site: str) -> pd.DataFrame:
@@ -148,7 +161,10 @@ def csv_headers(path: Path, table: TableConfig, site: str) -> dict[str, list[str
     if not "".join(lines).strip():
         raise DataError(f"{site}: the CSV is empty; expected the site's health record; export it again")
     signs = [table.delimiter] if table.delimiter else DELIMITERS
-    return {sign: next(csv.reader(lines, delimiter=sign)) for sign in signs}
+    try:
+        return {sign: next(csv.reader(lines, delimiter=sign)) for sign in signs}
+    except csv.Error:
+        raise DataError(f"{site}: the first line of the CSV has a quote that is not closed; export it again") from None
 
 
 def _parquet(table: TableConfig, path: Path | None, wanted: list[str], site: str) -> pd.DataFrame:
@@ -183,7 +199,10 @@ def _query(table: TableConfig, path: Path | None, wanted: list[str], site: str) 
     """The rows of a query; nothing that is printed holds the password."""
     import sqlalchemy as sa
 
-    url = sa.make_url(str(table.table))
+    try:
+        url = sa.make_url(str(table.table))
+    except (sa.exc.ArgumentError, ValueError):  # what it says shows the URL
+        raise ConfigError(f"{site}: table is no URL of a database; expected e.g. postgresql+psycopg://host/db") from None
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         raise DataError(f"{site}: there is no such SQLite file; correct the path in table")
     if table.password_env:
@@ -201,130 +220,6 @@ def _query(table: TableConfig, path: Path | None, wanted: list[str], site: str) 
         ) from None
     except ImportError:
         raise ConfigError(f"{site}: no driver for {url.drivername}; install it into the environment") from None
-
-
-def by_value(values: pd.Series, convert: Callable[[pd.Series], pd.Series]) -> pd.Series:
-    """``convert`` applied once to every different value; missing stays missing."""
-    codes, different = pd.factorize(values)
-    converted = convert(pd.Series(np.asarray(different, dtype=object), dtype=object))
-    return converted.reindex(codes).set_axis(values.index)
-
-
-def as_text(values: pd.Series) -> pd.Series:
-    """Values as text: no blanks around, whole numbers without point; missing where nothing is left."""
-    return by_value(values, lambda different: different.map(_text)).astype(object)
-
-
-def _text(value: Any) -> str | None:
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        value = int(value)
-    return str(value).strip() or None
-
-
-def first_row(values: pd.Series, wrong: pd.Series) -> tuple[int, Any]:
-    """Number of the first row that is wrong, and its value."""
-    row = wrong.index[wrong.to_numpy(dtype=bool)][0]
-    return int(row), values[row]
-
-
-def numbers(values: pd.Series, where: str, decimal: str = ".", missing: Sequence[str] = ()) -> pd.Series:
-    """Numbers as float; ``<5`` and ``>5`` become their limit.
-
-    Raises:
-        DataError: for text that is no number, with its row, and its value unless most of the column is no number.
-    """
-    if pd.api.types.is_numeric_dtype(values.dtype):
-        return values.astype(float)
-    text = as_text(values)
-    found = by_value(text, lambda different: _parsed(different, decimal, missing))
-    wrong = found.isna() & text.notna() & ~text.isin(missing)
-    if wrong.any():
-        row, value = first_row(text, wrong)
-        if wrong.sum() > max(text.notna().sum() / 2, 1):
-            shown, hint = "a value that", "is it the right column, are unit and decimal sign right?"
-        else:
-            shown, hint = repr(re.sub(r"\d(?=.*\d[./-]\d{4})", "9", value[:20])), "correct it or list it in missing"
-        if re.fullmatch(r"[<>=≤≥\s-]*[\d.]*\d[.,]\d+", value) and decimal not in value:
-            hint = f"its decimal sign is not {decimal!r}; set decimal"
-        raise DataError(f"{where}: row {row}: {shown} is no number; {hint}")
-    return found.astype(float)
-
-
-def _parsed(text: pd.Series, decimal: str, missing: Sequence[str]) -> pd.Series:
-    """Different texts as numbers, missing where one is none."""
-    text = text.where(~text.isin(missing)).astype("string")
-    if decimal == ",":
-        text = text.where(~text.str.contains(".", regex=False)).str.replace(",", ".")
-    return text.str.extract(NUMBER, expand=False).astype("Float64").astype(float)
-
-
-def dates(values: pd.Series, where: str, date_format: str | None = None) -> pd.Series:
-    """Days, from dates with or without a time of day.
-
-    Raises:
-        DataError: with the row and the shape of the date only, since dates are private.
-    """
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return values.dt.tz_localize(None).dt.normalize().astype("datetime64[ns]")
-    text = as_text(values)
-    found = by_value(text, lambda different: _days(different, date_format))
-    wrong = found.isna() & text.notna()
-    if wrong.any():
-        row, value = first_row(text, wrong)
-        shape = re.sub(r"\d", "9", re.sub(r"[^\W\d]", "x", value))[:20]
-        if re.match(r"\d{1,2}/\d{1,2}/\d{4}", value) and date_format is None:
-            hint = "day and month may be either; give date_format, e.g. %d/%m/%Y"
-        else:
-            hint = f"expected {date_format or '2024-05-31, 20240531, 2024/05/31 or 31.05.2024'}; see date_format"
-        raise DataError(f"{where}: row {row}: a date of the form {shape!r}; {hint}")
-    return found
-
-
-def _days(text: pd.Series, date_format: str | None) -> pd.Series:
-    """Different texts as days, missing where one is none."""
-    if date_format == "sas":
-        days = pd.to_numeric(text, errors="coerce") // 1
-        return pd.to_datetime(days, unit="D", origin="1960-01-01", errors="coerce").astype("datetime64[ns]")
-    day = text.str.split(r"[T ]", n=1, regex=True).str[0]
-    if date_format is not None:
-        found = pd.to_datetime(text, format=date_format, errors="coerce")
-        return found.fillna(pd.to_datetime(day, format=date_format, errors="coerce")).dt.normalize()
-    found = pd.Series(pd.NaT, index=text.index, dtype="datetime64[ns]")
-    for pattern in DAYS:
-        parts = day.astype("string").str.extract(pattern)
-        joined = parts.y + "-" + parts.m.str.zfill(2) + "-" + parts.d.str.zfill(2)
-        found = found.fillna(pd.to_datetime(joined, format="%Y-%m-%d", errors="coerce"))
-    return found
-
-
-def row_dates(table: TableConfig, frame: pd.DataFrame, assumed: dt.date | None, site: str) -> pd.Series:
-    """The date of every row; where the table has none the assumed date, or none."""
-    if table.date is None:
-        return pd.Series(pd.Timestamp(assumed) if assumed else pd.NaT, index=frame.index, dtype="datetime64[ns]")
-    return dates(frame[table.date], f"{site}: column {table.date!r}", table.date_format)
-
-
-def failed_rule(values: pd.Series, name: str, rule: Rule, site: str) -> pd.Series:
-    """By row, what it should be; empty where the value passes."""
-    if isinstance(rule, RangeConfig):
-        number = numbers(values, f"{site}: column {name!r}")
-        low, high = (-np.inf if rule.min is None else rule.min), (np.inf if rule.max is None else rule.max)
-        passed = number.between(low, high) & (number < (np.inf if rule.below is None else rule.below))
-        passed |= number.isna() & rule.missing
-        limits = {"at least": rule.min, "at most": rule.max, "below": rule.below}
-        expected = " and ".join(f"{word} {limit:g}" for word, limit in limits.items() if limit is not None)
-    else:
-        passed = as_text(values).isin(rule)
-        expected = " or ".join(rule)
-    return pd.Series(np.where(passed, "", f"{name}: expected {expected or 'a value'}"), index=values.index)
-
-
-def failed_rules(frame: pd.DataFrame, rules: dict[str, Rule], site: str) -> pd.Series:
-    """By row, the first rule that it does not pass; empty where it passes all."""
-    failed = pd.Series("", index=frame.index)
-    for name, rule in rules.items():
-        failed = failed.where(failed != "", failed_rule(frame[name], name, rule, site))
-    return failed
 
 
 def reported_exams(record: RecordConfig, files: Sequence[Path | None], site: str) -> pd.DataFrame:

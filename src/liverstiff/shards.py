@@ -68,7 +68,7 @@ def map_exams(
     kept = folder.with_name(f".{folder.name}.unfinished")
     given = [value for value in (before, *arguments.values(), *inputs) if isinstance(value, Path) and value.exists()]
     _reuse_or_clear(kept, _fingerprint(work, arguments, rows, given))
-    waiting = [row.identity for row in rows if row.ok and not _result_path(kept, row.exam).exists()]
+    waiting = [row.identity for row in rows if row.ok and not _is_settled(_result_path(kept, row.exam))]
     _run(work, waiting, kept, stage, workers, timeout_s, memory_gb, arguments)
     return _complete(rows, kept, folder, measures)
 
@@ -104,6 +104,14 @@ def _run(
         except BaseException:
             pool.stop()
             raise
+
+
+def _is_settled(path: Path) -> bool:
+    """True for a kept result; an exam that ran out of time or memory is tried again, now that it may have more."""
+    return path.exists() and json.loads(path.read_text())["status"]["reason"] not in (
+        Reason.OUT_OF_TIME,
+        Reason.OUT_OF_MEMORY,
+    )
 
 
 def _one(work: Work, exam: Exam, kept: Path, stage: str, arguments: dict[str, Any]) -> None:

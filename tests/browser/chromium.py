@@ -29,6 +29,7 @@ class Tab:
         inward, self._send = os.pipe()
         self._receive, outward = os.pipe()
         command = [str(program()), "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
+        command += ["--disable-dev-shm-usage"]  # in a container /dev/shm may be small
         command += [f"--user-data-dir={profile}", "--hide-scrollbars", "--no-first-run", "about:blank"]
         # the protocol wants its pipes as descriptors 3 and 4
         shell = ["bash", "-c", f'exec "$@" 3<&{inward} 4>&{outward}', "bash", *command]

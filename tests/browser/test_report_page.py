@@ -23,7 +23,12 @@ def report(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     picture = io.BytesIO()
     Image.effect_noise((300, 80), 60).save(picture, "PNG")
-    write_page(folder, evaluated_fully(folder), picture=picture.getvalue())
+    tables = evaluated_fully(folder)
+    for name, column, values in (("comparisons", "p", [0.0004, float("nan")]), ("residuals", "p_holm", [0.02, 0.3])):
+        table = pd.read_csv(tables[name], float_precision="round_trip")
+        table.loc[[1, 2], column] = values
+        table.to_csv(tables[name], index=False)
+    write_page(folder, tables, picture=picture.getvalue())
     return folder / "report.html"
 
 
@@ -58,6 +63,31 @@ def test_a_table_is_sorted_by_the_exact_number(tab, report):
     assert tab.run(column) == sorted(before) != before
     tab.run(f"{table}.tHead.rows[0].cells[2].querySelector('button').click()")
     assert tab.run(column) == sorted(before, reverse=True)
+    assert tab.errors == []
+
+
+@pytest.mark.parametrize("table", ["#comparisons details table", "#residuals table"])
+def test_what_is_missing_goes_last_up_and_down(tab, report, table):
+    """In columns of p: a very small one is a number, and a dash is none."""
+    tab.open(report)
+    head = f"[...document.querySelectorAll('{table} thead th')].find((one) => one.textContent.trim().startsWith('p'))"
+    cells = f"""[...{head}.closest('table').tBodies[0].rows].map((row) => {{
+        const cell = row.cells[{head}.cellIndex];
+        return [cell.querySelector('data')?.value ?? '', cell.textContent.trim()];
+    }})"""
+    numbers = sorted(float(exact) for exact, _ in tab.run(cells) if exact)
+    gaps = [text for exact, text in tab.run(cells) if not exact]
+    assert len(set(numbers)) > 1
+    assert gaps
+    assert set(gaps) == {"–"}
+    for order in (numbers, numbers[::-1]):
+        tab.run(f"{head}.querySelector('button').click()")
+        sorted_cells = tab.run(cells)
+        assert [float(exact) for exact, _ in sorted_cells if exact] == order
+        assert [exact for exact, _ in sorted_cells] == [exact for exact, _ in sorted_cells if exact] + [""] * len(gaps)
+    if table.startswith("#comparisons"):
+        assert numbers[0] == 0.0004
+        assert sorted_cells[len(numbers) - 1][1] == "<\N{NO-BREAK SPACE}0.001"
     assert tab.errors == []
 
 
@@ -98,7 +128,7 @@ def test_without_javascript_everything_can_be_read(tab, report):
         assert tab.run("document.documentElement.classList.contains('scripted')") is False
         assert tab.run("document.getElementById('theme').checkVisibility()") is False
         assert tab.run("[...document.querySelectorAll('main h2')].every((one) => one.checkVisibility())")
-        assert tab.run("document.querySelectorAll('main section').length") == 24
+        assert tab.run("document.querySelectorAll('main section').length") == 25
     finally:
         tab.call("Emulation.setScriptExecutionDisabled", value=False)
 

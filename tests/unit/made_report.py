@@ -50,7 +50,7 @@ def evaluated_fully(folder: Path, sizes: dict[str, int] | None = None, **changes
     baseline.to_csv(folder / "baselines.csv", index=False)
     evaluate_study(**arguments, baselines=folder / "baselines.csv")  # type: ignore[arg-type]
     tables: dict[str, Path] = arguments["tables"]  # type: ignore[assignment]
-    given = {name: tables[name] for name in TABLES if name != "cutpoints"}
+    given = {name: tables[name] for name in TABLES}
     exclusions: Path = arguments["exclusions"]  # type: ignore[assignment]
     return {**given, "exclusions": exclusions, **_of_other_stages(folder, cohort, pd.read_csv(exclusions))}
 
@@ -116,11 +116,12 @@ def write_page(
         (folder / stage).mkdir(exist_ok=True)
         measured.to_csv(folder / stage / "measures.csv", index=False)
     pd.DataFrame({"exam": exams, **stiffness}).to_csv(folder / "elastography" / "stiffness.csv", index=False)
+    explained = [write_explained(folder / "explained", analysed, picture)] if len(analysed) else []
     history = pd.DataFrame({"epoch": [1, 2], "train_loss": [1.0, 0.5], "validation_loss": [1.1, 0.9]})
     history.to_csv(folder / "history.csv", index=False)
     write_report(
         tables=tables,
-        shards={kind: [folder / stage] for kind, stage in kinds.items()},
+        shards={kind: [folder / stage] for kind, stage in kinds.items()} | {"explained": explained},
         histories=[folder / "history.csv"],
         config=CONFIG | {"evaluate": {"demonstration_below": below}} | config,
         report=folder / "report.html",
@@ -129,3 +130,16 @@ def write_page(
         settings=ReportConfig(title="Stiffness & <images>", gallery=gallery, furthest=4, formats=formats),
     )
     return (folder / "report.html").read_text()
+
+
+def write_explained(folder: Path, analysed: pd.DataFrame, picture: bytes = DOT) -> Path:
+    """The folder of occlusion of three exams, the last of which does not respond, and of one that is not analysed."""
+    folder.mkdir(exist_ok=True)
+    rows = analysed.head(3)
+    table = pd.DataFrame({"exam": rows.exam, "partition": rows.partition, "liver": 0.12, "elsewhere": 0.0123})
+    table["share"] = [0.714, 0.5, np.nan][: len(table)]
+    other = pd.DataFrame({"exam": ["ec" + "0" * 11], "partition": "temporal", "liver": 1.0, "elsewhere": 0, "share": 1})
+    pd.concat([table, other]).to_csv(folder / "explained.csv", index=False)
+    for exam in table.exam:
+        (folder / f"{exam}.png").write_bytes(picture)
+    return folder

@@ -10,11 +10,9 @@ import pandas as pd
 from liverstiff.config import EvaluateConfig, TargetConfig
 from liverstiff.evaluate import evaluate_study
 
-OUTPUTS = ("flow", "analysed", "metrics", "residuals", "table1")
-"""What the report reads; the others are in the same folder."""
 TABLES = (
-    *(*OUTPUTS, "thresholds", "cutpoints", "bland_altman", "subgroups", "contrasts", "comparisons", "coverage"),
-    *("calibration", "roc", "decision"),
+    *("flow", "analysed", "metrics", "residuals", "table1", "thresholds", "cutpoints", "bland_altman", "subgroups"),
+    *("contrasts", "comparisons", "coverage", "calibration", "roc", "decision"),
 )
 SITES = {"alba": "GE", "brook": "Siemens", "cedar": "Philips", "delta": "Siemens"}
 SPLITS = {"cross-validation": 34, "temporal": 12, "external": 14}
@@ -25,7 +23,7 @@ EXCLUDED = [
 ]
 
 
-def write_inputs(folder: Path, sizes: dict[str, int] | None = None, noise: float = 0.6) -> dict[str, object]:
+def write_inputs(folder: Path, sizes: dict[str, int] | None = None) -> dict[str, object]:
     """Write a study of these sizes per partition and return the keyword arguments of ``evaluate_study``."""
     sizes = SPLITS if sizes is None else sizes
     rng = np.random.default_rng(7)
@@ -43,7 +41,7 @@ def write_inputs(folder: Path, sizes: dict[str, int] | None = None, noise: float
     predictions = {}
     for name in sizes:
         rows = cohort[cohort.partition == name]
-        estimate = 0.8 + 0.75 * rows.reference + rng.normal(0, noise, len(rows))
+        estimate = 0.8 + 0.75 * rows.reference + rng.normal(0, 0.6, len(rows))
         fold = np.arange(len(rows)) % 5 if name == "cross-validation" else "ensemble"
         table = pd.DataFrame({"exam": rows.exam, "fold": fold, "estimate": estimate})
         table = table.assign(low=estimate - 1.2, high=estimate + 1.4, sequences="T1w+T2w+DWI", flags="")
@@ -91,9 +89,8 @@ def _exams(rng: np.random.Generator, partition: str, size: int) -> pd.DataFrame:
     )
 
 
-def evaluated(folder: Path, sizes: dict[str, int] | None = None, noise: float = 0.6) -> dict[str, Path]:
-    """Write and evaluate a made study; paths of the tables by name, with ``exclusions``."""
-    arguments = write_inputs(folder, sizes, noise)
+def evaluated(folder: Path, sizes: dict[str, int] | None = None) -> dict[str, Path]:
+    """Write and evaluate a made study; paths of the tables by name."""
+    arguments = write_inputs(folder, sizes)
     evaluate_study(**arguments)  # type: ignore[arg-type]
-    tables: dict[str, Path] = arguments["tables"]  # type: ignore[assignment]
-    return {**{name: tables[name] for name in OUTPUTS}, "exclusions": arguments["exclusions"]}  # type: ignore[dict-item]
+    return arguments["tables"]  # type: ignore[return-value]

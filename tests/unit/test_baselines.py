@@ -65,6 +65,25 @@ def test_reference_of_an_exam_does_not_touch_its_estimate(study):
     assert not before[~own].equals(after[~own])
 
 
+def test_sequences_that_are_not_used_reach_no_baseline(study):
+    settings = SETTINGS.model_copy(update={"sequences": ("T1w",)})
+    before = run(study, settings=settings)
+    assert set(before["baseline"]) == ALWAYS | (IMAGED - {"T2w_ridge", "DWI_ridge"})
+    every = run(study)
+    kept = {}
+    for shard in ("shard-0000", "shard-0001"):
+        path, table = study.folder / shard / "images.npy", study.folder / shard / "table.csv"
+        kept[path], kept[table] = path.read_bytes(), table.read_bytes()
+        images = np.load(path)
+        images[:, 1:] *= np.random.default_rng(2).uniform(0.5, 2, images[:, 1:].shape).astype(np.float16)
+        np.save(path, images)
+        pd.read_csv(table).assign(T2w=False).to_csv(table, index=False)
+    pd.testing.assert_frame_equal(run(study, settings=settings), before)
+    assert not run(study).equals(every)
+    for path, content in kept.items():
+        path.write_bytes(content)
+
+
 def test_study_without_images(study):
     assert set(run(study, packs=[])["baseline"]) == ALWAYS
 
@@ -94,6 +113,18 @@ def test_fib4_by_hand_and_only_where_it_can_be_had(study):
     cohort = pd.read_csv(study.folder / "cohort.csv")
     cohort.assign(alt=30.0, platelets=200.0).to_csv(study.folder / "with.csv", index=False)
     assert "fib4" in set(run(study, cohort=study.folder / "with.csv")["baseline"])
+
+
+def test_fib4_below_1_in_held_out_exams_alone_is_nothing_wrong(study):
+    """Its logarithm is then negative, which it was in no training exam."""
+    cohort = pd.read_csv(study.folder / "cohort.csv").assign(age=60.0, ast=40.0, alt=25.0)
+    rng = np.random.default_rng(0)
+    cohort["platelets"] = 400 / np.exp(rng.exponential(size=len(cohort)))  # FIB-4 of 1.2 and more
+    held_out = (study.exams["partition"] == "external").to_numpy()
+    cohort.loc[held_out, "platelets"] = 900.0
+    cohort.to_csv(study.folder / "low.csv", index=False)
+    table = run(study, cohort=study.folder / "low.csv")
+    assert table.loc[table["baseline"] == "fib4", "estimate"].gt(0).all()
 
 
 def test_variants_of_the_model_stand_beside_them(study):

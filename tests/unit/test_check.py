@@ -7,7 +7,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from liverstiff.check import check_inputs, findings, load_config, read_config
+from liverstiff.check import check_inputs, load_config, read_config
+from liverstiff.check.findings import findings
 from liverstiff.cli import app
 from liverstiff.errors import ConfigError
 
@@ -24,8 +25,13 @@ def change(path: Path, section: str, **values: object) -> None:
     path.write_text(yaml.safe_dump(content))
 
 
+def problems(path: Path, *arguments: object) -> dict[str, str]:
+    """What is wrong, by what was looked at."""
+    return {one.what: one.problem for one in findings(path, *arguments)}
+
+
 def test_default_config_has_no_finding(config):
-    assert [found for _, found in findings(config)] == [""] * 6
+    assert set(problems(config).values()) == {""}
     assert CliRunner().invoke(app, ["check", "--config", str(config)]).exit_code == 0
 
 
@@ -40,27 +46,27 @@ def test_programs_of_segmentation_and_their_weights_are_looked_for(config, tmp_p
     program = {"program": "no-such-program", "weights": str(tmp_path)}
     change(config, "segment", methods=["totalsegmentator", "mrsegmentator"], totalsegmentator=program)
     change(config, "segment", mrsegmentator=program)
-    found = dict(findings(config))["sites, records, atlases"]
+    found = problems(config)["sites, records, atlases"]
     assert len(found.splitlines()) == 5
     assert "segment.totalsegmentator.program: no program no-such-program; install it" in found
     assert "Dataset850" in found
     assert "segment.mrsegmentator.weights: no **/plans.json" in found
     (tmp_path / "plans.json").touch()
-    assert "mrsegmentator.weights" not in dict(findings(config))["sites, records, atlases"]
+    assert "mrsegmentator.weights" not in problems(config)["sites, records, atlases"]
 
 
 def test_a_method_without_its_source_is_one_line(config):
     change(config, "segment", methods=["masks"])
-    ((where, said),) = findings(config)
-    assert where == str(config)
-    assert "the method 'masks' needs segment.masks" in said
+    (found,) = findings(config)
+    assert found.what == str(config)
+    assert "the method 'masks' needs segment.masks" in found.problem
 
 
 def test_device_that_is_absent_is_found(config):
     import torch
 
     change(config, "train", device="cuda")
-    found = dict(findings(config))["device of train"]
+    found = problems(config)["device of train"]
     assert (found == "") == torch.cuda.is_available()
 
 

@@ -251,6 +251,26 @@ def test_a_map_without_any_confidence_is_not_measured(shard):
     assert shard.read()[0].reason == Reason.NO_CONFIDENT_PIXEL
 
 
+def confident(shard, places, count=70):
+    """Four slices of stiffness, and confidence at the given places: ``count`` pixels a slice."""
+    values = (2000, 2400, 3000, 9000)
+    shard.add("MRE_stiffness", [dicom(everywhere(value), z) for value, z in zip(values, Z, strict=True)])
+    return shard.add("MRE_confidence", [dicom(np.where(stripes(count), 100, 10), z) for z in places])
+
+
+def test_a_slice_without_confidence_does_not_count(shard):
+    status, table = confident(shard, Z[:3]).read()
+    assert status.ok
+    assert table.stiffness_kpa[0] == pytest.approx((2.0 + 2.4 + 3.0) / 3, abs=1e-4)
+    assert (table.slices[0], table.area_mm2[0]) == (3, 3 * 70 * 25)
+
+
+def test_confidence_beside_the_slices_is_none(shard):
+    status, table = confident(shard, [z + 1.5 for z in Z], 280).read()
+    assert (status.reason, len(table)) == (Reason.NO_CONFIDENT_PIXEL, 0)
+    assert "no slice of the confidence map lies in the plane" in status.detail
+
+
 def test_a_masked_map_cannot_tell_more_than_its_threshold(shard):
     assert ge(shard, 2500).read(confidence=0.97)[0].reason == Reason.NO_CONFIDENT_PIXEL
 

@@ -124,6 +124,7 @@ def test_a_damaged_magnitude_costs_nothing_but_the_refinement(shard):
     status, table = shard.read()
     assert status.ok, status.detail
     assert table.shift_z_mm[0] == 0
+    assert table.notes[0].startswith("done without the magnitude: MRE_magnitude: file 4 cannot be read")
 
 
 def test_vessels_that_the_magnitude_shows_are_left_out(shard):

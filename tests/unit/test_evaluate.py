@@ -49,7 +49,7 @@ from liverstiff.evaluate.bootstrap import (
 from liverstiff.evaluate.discrimination import auprc, auroc, delong, delong_interval, npv, ppv, sensitivity, specificity
 from liverstiff.evaluate.frozen import Development, cutpoints_of
 from liverstiff.evaluate.moments import exam_columns, moment_metrics, patient_sums
-from liverstiff.evaluate.performance import Question, groups_of, performance_of
+from liverstiff.evaluate.performance import Question, groups_by_partition, groups_of, performance_of
 from liverstiff.evaluate.ranks import Order, Ranking, Ranks, rank_metrics
 from liverstiff.evaluate.sample import Sample, Terms, UndefinedError
 from liverstiff.evaluate.table1 import table1_of, yes_or_no
@@ -343,7 +343,7 @@ def rows_of(exams: int, estimate: float | None = None) -> pd.DataFrame:
 def test_small_and_constant_groups_have_notes(rows, metric, value, note):
     thresholds = TargetConfig().thresholds
     cutpoints = cutpoints_of(rows, Development.of(rows.assign(exam=rows.patient), None), thresholds)
-    table = performance_of(rows, ["temporal"], cutpoints, Question(Terms(thresholds), 100, 1))
+    table = performance_of(groups_by_partition(rows, ["temporal"]), cutpoints, Question(Terms(thresholds), 100, 1))
     row = table[(table.group == "all") & (table.metric == metric)].iloc[0]
     assert pd.isna(row.value) if value is None else row.value == pytest.approx(value), row
     assert row.note == note

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -68,10 +69,84 @@ def test_what_is_missing_is_left_out_and_told(tmp_path):
     summary = json.loads((out / "summary.json").read_text())
     assert summary["partitions"]["all"]["exams"] == summary["partitions"]["all"]["patients"] == 58
     assert summary["gaps"][:3] == [
-        "2 rows have no estimate or no reference and are left out",
+        "rows without an estimate or a reference, left out: 2",
         "no column of the patient: every row counts as a patient of its own",
         "no second model, so there are no comparisons",
     ]
+
+
+def of_development(exams: int = 90) -> pd.DataFrame:
+    """Rows with our names of the columns, in three folds."""
+    rows = table(exams).rename(columns={"network": "estimate", "truth": "reference", "hospital": "site"})
+    return rows.drop(columns=["id", "fib4", "Alter"]).assign(
+        **{"exam": np.arange(exams), "patient": np.arange(exams), "fold": np.arange(exams) % 3},
+        partition="cross-validation",
+    )
+
+
+def statistics_of(rows: pd.DataFrame, folder: Path) -> Path:
+    """The folder of tables of these rows."""
+    folder.mkdir()
+    rows.to_csv(folder / "own.csv", index=False)
+    settings = EvaluateConfig(resamples=100)
+    return evaluate_predictions(
+        folder / "own.csv", folder / "out", Columns.found_in(folder / "own.csv"), settings, TargetConfig()
+    )
+
+
+def test_a_missing_fold_does_not_let_a_fold_decide_for_itself(tmp_path):
+    rows = of_development()
+    rows["fold"] = rows.fold.astype(float).mask(rows.index == 4)  # so 0.0, 1.0, 2.0 in the file
+    poisoned = rows.assign(estimate=rows.estimate.mask(rows.fold == 0, 9 - rows.estimate))
+    cuts, again = (
+        pd.read_csv(statistics_of(one, tmp_path / name) / "cutpoints.csv", dtype={"fold": str}).query("threshold == 3")
+        for one, name in ((rows, "one"), (poisoned, "two"))
+    )
+    assert dict(zip(cuts.fold, cuts.source, strict=True)) == {
+        **dict.fromkeys("012", "out-of-fold estimates of the other folds"),
+        "none": "out-of-fold estimates of the development exams",
+    }
+    assert dict(zip(cuts.fold, cuts.exams, strict=True)) == {"0": 59, "1": 60, "2": 59, "none": 89}
+    assert cuts.cut_point.nunique() > 1
+    same = cuts.set_index("fold").cut_point == again.set_index("fold").cut_point
+    assert same["0"]
+    assert not same["1"]
+
+
+def test_what_is_missing_is_nobody_s(tmp_path):
+    rows = of_development().astype({"patient": str, "site": float})
+    rows.loc[:3, "patient"] = np.nan
+    rows.loc[[4, 5], "patient"] = ["007", "7"]
+    rows.loc[7, "patient"] = "007"
+    rows.loc[10:14, "site"] = np.nan
+    rows.loc[20, "partition"] = np.nan
+    out = statistics_of(rows, tmp_path / "one")
+    analysed = pd.read_csv(out / "analysed.csv", dtype=str, keep_default_na=False)
+    assert len(analysed) == 89
+    assert analysed.patient.nunique() == 88  # 007 twice; 7 is another
+    assert not {"nan", ""} & set(analysed.patient)
+    assert analysed.site.value_counts().to_dict() == {"1.0": 41, "2.0": 43, "": 5}
+    metrics = pd.read_csv(out / "metrics.csv")
+    assert {name for name in metrics.group if name.startswith("site")} == {"site=1.0", "site=2.0"}
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["partitions"]["cross-validation"]["patients"] == 88
+    assert summary["gaps"][:3] == [
+        "rows without a partition, left out: 1",
+        "rows without a patient, each a patient of its own: 4",
+        "rows without a site, in no group of a site: 5",
+    ]
+
+
+@pytest.mark.parametrize("rows", [of_development().assign(partition=np.nan), of_development()[:0]])
+def test_a_table_without_a_partition_or_a_row_is_a_mistake(tmp_path, rows):
+    with pytest.raises(DataError, match="no row, or none with a partition"):
+        statistics_of(rows, tmp_path / "one")
+
+
+def test_a_sex_in_other_words_is_told(tmp_path):
+    out = statistics_of(of_development().replace({"male": "M", "female": "F"}), tmp_path / "one")
+    gaps = json.loads((out / "summary.json").read_text())["gaps"]
+    assert "cross-validation: sex: no value is male or female" in gaps
 
 
 def test_its_own_table_gives_the_same_metrics_again(tmp_path):

@@ -26,9 +26,9 @@ def shares() -> dict[str, float]:
 @pytest.mark.parametrize(
     ("name", "least", "most"),
     [
-        # three standard errors of 120 studies about 94 % are 0.07
-        *(("pearson_r", 0.87, 1.0), ("pearson_r of subgroups", 0.86, 1.0), ("mae", 0.86, 1.0)),
-        *(("difference pearson_r", 0.86, 1.0), ("difference mae", 0.86, 1.0), ("auroc_4", 0.86, 1.0)),
+        # three standard errors of 120 studies about 94 % are 0.07; intervals that hold in every study are too wide
+        *(("pearson_r", 0.87, 0.995), ("pearson_r of subgroups", 0.86, 0.995), ("mae", 0.86, 0.995)),
+        *(("difference pearson_r", 0.86, 0.995), ("difference mae", 0.86, 0.995), ("auroc_4", 0.86, 0.995)),
         *(("equivalent sex at margin", 0.0, 0.12), ("equivalent age at margin", 0.0, 0.12)),
         *(("different sex at none", 0.0, 0.12), ("different age at none", 0.0, 0.12)),
         # the textbook's interval falls short: the same measure sees it

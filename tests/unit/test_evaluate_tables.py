@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from made_study import write_inputs
+from made_study import evaluated, write_inputs
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from liverstiff.config import EvaluateConfig, TargetConfig
-from liverstiff.evaluate import evaluate_study
+from liverstiff.evaluate import evaluate_study, performance
 from liverstiff.evaluate.bootstrap import intervals_of
 from liverstiff.evaluate.comparisons import comparisons_of, contrasts_between
 from liverstiff.evaluate.correlations import dependent_tests
@@ -33,12 +33,13 @@ from liverstiff.evaluate.frozen import (
     youden_cut,
 )
 from liverstiff.evaluate.intervals import coverage_of
-from liverstiff.evaluate.performance import Question
+from liverstiff.evaluate.performance import Question, groups_by_partition, groups_of, performance_of
 from liverstiff.evaluate.residuals import contrasts_of, effect_of, equivalence, holm, judged, residuals_of, verdict
 from liverstiff.evaluate.sample import Sample, Terms, UndefinedError
 from liverstiff.evaluate.subgroups import agreement_of, crossings, subgroups_of
 
 QUESTION = Question(Terms((2.5, 4.0)), 200, 1)
+NO_METRICS = pd.DataFrame(columns=["partition", "group", "metric", "value", "low", "high", "note"])
 
 
 def made(exams: int = 120, partition: str = "cross-validation", seed: int = 1) -> pd.DataFrame:
@@ -118,6 +119,16 @@ def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([]) == []
     assert (verdict(0.2, 0.04), verdict(0.01, 0.01)) == ("different", "equivalent")
+
+
+@pytest.mark.parametrize(
+    ("sex", "note"),
+    [("M", "no value is male or female"), ("", "sex is not recorded"), ("male", "sex does not vary: male")],
+)
+def test_a_covariate_that_cannot_be_used_says_why(sex, note):
+    rows = made(40).assign(sex=sex)
+    row = residuals_of(rows, ["cross-validation"], "kPa", 0.2).set_index("covariate").loc["sex"]
+    assert row.note == note
 
 
 def test_few_patients_on_one_side_are_a_note():
@@ -224,10 +235,50 @@ def test_a_subgroup_has_about_the_intervals_of_a_group():
         assert ends == pytest.approx(list(slow[name][:2]), abs=0.06 * width), name
 
 
+def test_a_group_has_one_number_and_one_interval_in_every_table(tmp_path):
+    paths = evaluated(tmp_path)
+    metrics, subgroups, coverage = (pd.read_csv(paths[name]) for name in ("metrics", "subgroups", "coverage"))
+    metrics = metrics.set_index(["partition", "group", "metric"])[["value", "low", "high"]]
+    singles = subgroups[subgroups.characteristics == 1]
+    both = [row for row in singles.itertuples() if (row.partition, row.subgroup, "mae") in metrics.index]
+    assert {row.subgroup.split("=")[0] for row in both} == {"site", "vendor", "field_t", "steatosis"}
+    for row in both:
+        for name in ("pearson_r", "mae", "bias"):
+            found = [getattr(row, f"{name}{end}") for end in ("", "_low", "_high")]
+            np.testing.assert_array_equal(found, metrics.loc[(row.partition, row.subgroup, name)], row.subgroup)
+        assert row.reference_sd == metrics.value[(row.partition, row.subgroup, "reference_sd")]
+    others = singles[singles.subgroup.str.startswith("sex=") & (singles.patients >= 10)]
+    assert others[["pearson_r_low", "mae_low", "bias_low"]].notna().all(axis=None)
+    shared = coverage[coverage.group.str.match("all$|site=")]
+    assert len(shared) == 3 + 3 + 3 + 1  # all, and the sites of each partition
+    for row in shared.itertuples():
+        expected = metrics.loc[(row.partition, row.group, "interval_coverage")]
+        np.testing.assert_array_equal([row.value, row.low, row.high], expected, row.group)
+
+
+def test_a_known_group_keeps_its_note():
+    rows = made(30).assign(vendor="GE", field_t=1.5, sex="male", age=np.nan, bmi=np.nan)
+    rows["steatosis"] = ["yes"] * 15 + ["no"] * 15
+    rows.loc[rows.steatosis == "yes", "estimate"] = 3.0
+    groups = groups_by_partition(rows, ["cross-validation"])
+    cutpoints = cutpoints_of(rows, Development.of(rows, None), (2.5, 4.0))
+    metrics = performance_of(groups, cutpoints, QUESTION)
+    table = subgroups_of(rows, metrics, ["cross-validation"], 1, 100, 1).set_index("subgroup")
+    assert table.loc["steatosis=yes", "note"] == "no r: the estimate is constant"
+    assert table.note["steatosis=no"] == ""
+
+
+def test_groups_are_made_once_for_all_tables(tmp_path, monkeypatch):
+    made_groups = []
+    monkeypatch.setattr(performance, "groups_of", lambda rows: made_groups.append(len(rows)) or groups_of(rows))
+    evaluated(tmp_path)
+    assert made_groups == [34, 12, 14]
+
+
 def test_small_subgroups_have_notes():
     rows = made(30).assign(sex=["male"] * 28 + ["female"] * 2, steatosis=["yes"] * 15 + ["no"] * 15)
     rows.loc[rows.steatosis == "yes", "estimate"] = 3.0
-    table = subgroups_of(rows, ["cross-validation", "temporal"], 1, 100, 1).set_index("subgroup")
+    table = subgroups_of(rows, NO_METRICS, ["cross-validation", "temporal"], 1, 100, 1).set_index("subgroup")
     assert table.loc["sex=female", "note"] == "no r: needs 3 exams, has 2; no interval: needs 10 patients"
     assert table.loc["steatosis=yes", "note"].startswith("no r: estimate or reference is constant")
     assert table.loc["steatosis=yes", "mae_low"] < table.loc["steatosis=yes", "mae"]
@@ -269,13 +320,43 @@ def test_no_baselines_no_comparisons():
 
 def test_contrasts_of_different_patients():
     rows = pd.concat([made(120), made(90, "external")], ignore_index=True)
-    table = contrasts_between(rows, ["cross-validation", "external"], QUESTION)
+    table = contrasts_between(groups_by_partition(rows, ["cross-validation", "external"]), QUESTION)
     pairs = set(zip(table.group, table.other, strict=True))
     assert pairs == {("field_t=1.5", "field_t=3"), ("steatosis=yes", "steatosis=no"), ("all", "all of external")}
     whole = table[(table.group == "all") & (table.metric == "mae")].iloc[0]
     error = (rows.estimate - rows.reference).abs().groupby(rows.partition).mean()
     assert whole.value == pytest.approx(error["cross-validation"] - error["external"])
     assert whole.low < whole.value < whole.high
+
+
+def test_groups_that_share_patients_are_drawn_together():
+    """Against literal resampling: 30 patients with an exam in either group, 15 in the first alone, 15 in the second."""
+    first = made(45).assign(patient=[f"p{row:02d}" for row in range(45)], field_t=1.5)
+    second = made(45, seed=2).assign(patient=[f"p{row:02d}" for row in range(15, 60)], field_t=3.0)
+    second["estimate"] = second.reference + np.r_[first.residual[15:], np.resize([0.1, -0.4, 0.3], 15)]
+    rows = pd.concat([first, second], ignore_index=True).assign(steatosis="", vendor="GE")
+    table = contrasts_between(groups_by_partition(rows, ["cross-validation"]), QUESTION)
+    patient = pd.factorize(rows.patient, sort=True)[0].astype(np.int64)
+    literal = {"pearson_r": [], "mae": []}
+    for times in Draws.of(patient, QUESTION.resamples, QUESTION.seed).counts.T:
+        drawn = rows.loc[np.repeat(rows.index, times.astype(int)[patient])]
+        one, two = (drawn[drawn.field_t == field] for field in (1.5, 3.0))
+        r, other = (np.corrcoef(part.estimate, part.reference)[0, 1] for part in (one, two))
+        literal["pearson_r"].append(r - other)
+        literal["mae"].append((one.estimate - one.reference).abs().mean() - (two.estimate - two.reference).abs().mean())
+    for name, values in literal.items():
+        row = table[(table.metric == name) & (table.method == "patient bootstrap")].iloc[0]
+        assert (row.low, row.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])), abs=1e-9), name
+    zou = table[table.method.str.startswith("Zou")].iloc[0]
+    assert (zou.n, zou.n_other, zou.note) == (15, 15, "patients in both groups, left out: 30")
+
+
+def test_two_groups_of_the_same_patients_have_no_interval_of_independent_ones():
+    rows = pd.concat([made(30).assign(field_t=1.5), made(30).assign(field_t=3.0)], ignore_index=True)
+    table = contrasts_between(groups_by_partition(rows, ["cross-validation"]), QUESTION)
+    zou = table[table.method.str.startswith("Zou") & table.group.str.startswith("field_t")].iloc[0]
+    assert (zou.n, zou.note) == (0, "no exam analysed; patients in both groups, left out: 27")
+    assert pd.isna(zou.low)
 
 
 def test_two_equal_correlations_do_not_differ():
@@ -288,7 +369,9 @@ def test_two_equal_correlations_do_not_differ():
 def test_coverage_by_site_and_band():
     rows = made(90).assign(estimate=np.resize([2.0, 3.0, 9.0], 90))
     rows = rows.assign(low=rows.reference - 1, high=rows.reference + np.where(rows.site == "alba", -0.5, 1))
-    table = coverage_of(rows, ["cross-validation", "external"], (2.5, 4.0), 100, 1).set_index(["partition", "group"])
+    table = coverage_of(rows, NO_METRICS, ["cross-validation", "external"], (2.5, 4.0), 100, 1).set_index(
+        ["partition", "group"]
+    )
     here = table.loc["cross-validation"]
     assert here.value.to_dict() == pytest.approx(
         {

@@ -4,11 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_packs import SETTINGS, make_study, write_tables
+from PIL import Image
 
 from liverstiff.config import PredictConfig, TargetConfig
+from liverstiff.errors import DataError
 from liverstiff.model import load_model
+from liverstiff.predict import occlusion
 from liverstiff.predict.estimates import Source
-from liverstiff.predict.occlusion import BLOCKS, COLUMNS, cover, explain_exam, explain_partition, gallery, summary
+from liverstiff.predict.occlusion import BLOCKS, COLUMNS, cover, draw, explain_exam, explain_partition, gallery, summary
 from liverstiff.records import LIVER
 from liverstiff.train import train_fold
 
@@ -67,6 +70,19 @@ def test_it_tells_where_in_the_liver(study):
     assert upper.mean() > 2 * lower.mean()
 
 
+def test_signs_of_a_covered_exam_are_measured_once_for_all_folds(study, monkeypatch):
+    real, measured = occlusion.measure, []
+    monkeypatch.setattr(occlusion, "measure", lambda *args: measured.append(1) or real(*args))
+    run(study, gallery=1)
+    assert len(measured) == np.prod(BLOCKS)
+
+
+def test_models_of_another_fold_are_refused(study):
+    models = [study.outputs(fold)["model"].parent for fold in (1, 0)]
+    with pytest.raises(DataError, match="model 0 is of fold 1"):
+        explain_partition(**study.inputs, models=models, folder=study.folder / "wrong", settings=PredictConfig())
+
+
 def test_held_out_exams_first_then_own_folds(study):
     splits = pd.read_csv(study.inputs["splits"])
     cohort = pd.read_csv(study.inputs["cohort"]).set_index("exam")
@@ -105,3 +121,16 @@ def test_record_alone_has_nothing_to_show(study, tmp_path):
         models.append(outputs["model"].parent)
     explain_partition(**study.inputs, models=models, folder=tmp_path / "none", settings=PredictConfig())
     assert [path.name for path in (tmp_path / "none").iterdir()] == ["explained.csv"]
+
+
+def test_the_patient_is_seen_from_the_feet(tmp_path):
+    """The patient's right, at high x of images in RAS+ axes, is on the left of the picture."""
+    images = np.zeros((1, 16, 16, 8), np.float32)
+    images[:, 8:] = 1
+    mask = np.zeros((16, 16, 8), np.uint8)
+    mask[10:14, 4:12, 2:6] = LIVER
+    draw(images, mask, np.ones(BLOCKS), tmp_path / "exam.png")
+    first = np.asarray(Image.open(tmp_path / "exam.png").convert("L"), dtype=float)
+    first = first[:, : first.shape[1] // 2]
+    half = first.shape[1] // 2
+    assert first[:, :half].mean() > 2 * first[:, half:].mean()

@@ -130,6 +130,7 @@ def test_training_and_evaluation_agree_without_dropout(network, batch):
         ({"kind": "swin", "channels": ()}, "train.model"),
         ({"channels": (), "variables": ()}, "train.inputs"),
         ({"kind": "forest"}, "train.model"),
+        ({"kind": "ridge", "variables": ()}, "train.model: ridge reads variables alone"),
     ],
 )
 def test_impossible_architecture(change, words):
@@ -143,6 +144,7 @@ def described(weights_sha256: str) -> Description:
         architecture=CONFIG,
         fitted=FITTED,
         sensitivity=0.7,
+        voxel_sensitivity=0.2,
         smearing=1.05,
         settings={"width": 8},
         seed=1,
@@ -272,11 +274,22 @@ def test_scales_by_hand():
     assert scale.mean == pytest.approx((2.0, 5.0, 0.0, logs.mean()))
     assert scale.sd == pytest.approx((1.0, 1.0, 1.0, logs.std()))
     assert scale.known == (True, True, False, True)
-    scaled, known = scale.apply(np.array([[4.0, np.nan, 7.0, 1.0]]))
+    scaled, known = scale.apply(np.array([[4.0, np.nan, 7.0, 1.0]]), ["e1"])
     assert known.tolist() == [[True, False, False, True]]  # nobody's third variable was known in training
     assert scaled[0] == pytest.approx([2.0, 0.0, 0.0, (np.log(2) - logs.mean()) / logs.std()], abs=1e-6)
-    with pytest.raises(DataError, match="d is negative"):
-        scale.apply(np.array([[0.0, 0.0, 0.0, -1.0]]))
+    with pytest.raises(DataError, match="d of exam e7 is negative"):
+        scale.apply(np.array([[0.0, 0.0, 0.0, -1.0]]), ["e7"])
+
+
+def test_signs_are_never_taken_as_logarithms_amounts_are():
+    """Log ratios that happen to be positive and skewed in training may be negative later."""
+    skewed = np.array([0.0, 0.1, 0.1, 0.2, 3.0])
+    columns = ("T1w:spleen", "surface", "ADC:liver", "liver_ml", "ast")
+    scale = fit_values(np.stack([skewed] * 5, axis=1), columns)
+    assert scale.logarithm == (False, False, False, True, True)
+    scaled, known = scale.apply(np.array([[-0.5, -0.5, -0.5, 0.1, 0.1]]), ["e1"])
+    assert known.all()
+    assert scaled[0, 0] == pytest.approx((-0.5 - skewed.mean()) / skewed.std())
 
 
 def test_signs_by_hand():
@@ -314,6 +327,18 @@ def test_kinds_share_one_interface_and_absent_channels_are_absent(batch):
         images = big.images.clone()
         images[1, 1] = torch.nan
         assert torch.equal(result(model, big._replace(images=images)), before)
+
+
+@pytest.mark.parametrize(("kind", "width"), [("transformer", 16), ("swin", 12), ("densenet121", 16)])
+def test_nothing_depends_on_the_other_exams_of_a_batch_or_on_what_was_seen_in_training(kind, width):
+    """Averaged weights have no statistics of batches of their own, and one exam may be all of a batch."""
+    torch.manual_seed(0)
+    numbers = torch.ones(3, 4, dtype=torch.bool), torch.randn(3, 2), torch.ones(3, 2, dtype=torch.bool)
+    batch = Batch(torch.randn(3, 4, 32, 32, 16), torch.randint(0, 3, (3, 32, 32, 16)), *numbers)
+    model = build(replace(CONFIG, kind=kind, shape=(32, 32, 16), patch=(8, 8, 8), width=width))
+    trained = result(model.train(), batch)
+    assert torch.allclose(result(model.train(), batch.of(torch.tensor([1])))[:, 0], trained[:, 1], atol=1e-4)
+    assert torch.allclose(result(model.eval(), batch), trained, atol=1e-4)
 
 
 def test_monai_is_imported_only_where_it_is_used():

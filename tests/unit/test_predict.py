@@ -10,12 +10,15 @@ from made_packs import SETTINGS, Study, make_study, write_tables
 
 from liverstiff.config import PredictConfig, TargetConfig
 from liverstiff.errors import ConfigError, DataError
-from liverstiff.model import Familiarity, load_model
+from liverstiff.model import Familiarity, load_model, signs
 from liverstiff.predict import COLUMNS, estimates, predict_partition
+from liverstiff.predict.baselines import Baseline, boosting, ridge
+from liverstiff.predict.baselines import crossed as crossed_baseline
 from liverstiff.predict.estimates import flags_of, sequences_of
 from liverstiff.predict.intervals import conformal_quantile, cross_intervals, cross_unlike
-from liverstiff.predict.suspicion import auroc, closest_variables, explained
+from liverstiff.predict.suspicion import auroc, closest_variables, explained, suspicion
 from liverstiff.records import CHANNELS
+from liverstiff.simulate.population import RECORD, draw_cohort
 from liverstiff.train import train_fold
 from liverstiff.train.familiarity import fit_familiarity
 
@@ -100,6 +103,19 @@ def test_held_out_partitions_are_means_over_folds(study, crossed, tmp_path):
     factor = np.exp(np.sort(scores)[73 - 1] * held_out["spread"])  # 80 residuals: ceil(81 x 0.9) = 73
     assert held_out["high"].to_numpy() == pytest.approx(held_out["estimate"] * factor, rel=1e-4)
     assert held_out["low"].to_numpy() == pytest.approx(held_out["estimate"] / factor, rel=1e-4)
+
+
+def test_signs_are_measured_once_for_all_folds(study, crossed, monkeypatch):
+    models = []
+    for fold in range(FOLDS):
+        outputs = study.outputs(fold, "signs")
+        settings = SETTINGS.model_copy(update={"epochs": 1, "measured": "signs"})
+        train_fold(**study.inputs, **outputs, fold=fold, settings=settings, target=TargetConfig())
+        models.append(outputs["model"].parent)
+    real, measured = signs.measure, []
+    monkeypatch.setattr(signs, "measure", lambda *args: measured.append(1) or real(*args))
+    table = run(study, "temporal", study.folder / "cross-validation.csv", models=models)
+    assert len(measured) == len(table)
 
 
 def test_intervals_cover_about_what_they_promise(study, crossed):
@@ -270,6 +286,27 @@ def test_a_variable_made_from_the_target_stops_prediction_and_is_named(recorded,
     assert "record alone, AUROC(>= 3.5 kPa)" in capsys.readouterr().out
 
 
+def test_a_variant_made_from_the_target_is_flagged_and_stops_nothing(recorded, capsys):
+    table = recorded_run(recorded, ("age", "sex", "lsm"), variant=True)
+    assert table["flags"].str.contains("suspicious_record").all()
+    assert "WARNING: the record alone reaches" in capsys.readouterr().out
+    table = recorded_run(recorded, ("age", "sex"), variant=True)
+    assert not table["flags"].str.contains("suspicious_record").any()
+
+
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_an_honest_record_is_not_suspicious(seed):
+    """Boosted trees and a ridge on the record of a drawn population, out of fold; its R2 reaches 0.31."""
+    drawn = draw_cohort(2000, seed).assign(exam=lambda table: [f"e{i}" for i in table.index])
+    rows = drawn.assign(patient=drawn["exam"], partition="cross-validation", fold=drawn.index % 5)
+    cohort = drawn.rename(columns={"measured_kpa": "reference"}).set_index("exam")
+    for make in (ridge, boosting):
+        found = crossed_baseline(Baseline(cohort[list(RECORD)], make), cohort["reference"].to_numpy(), rows, "log")
+        assert suspicion(found, cohort, RECORD, PredictConfig(), TargetConfig()) == ""
+        measured, estimate = np.log(cohort["reference"].to_numpy()), np.log(found["estimate"].to_numpy())
+        assert 0.15 < explained(measured, estimate) < 0.40
+
+
 def test_exams_unlike_the_training_are_flagged(study, crossed):
     """Scaled values and images of noise: exams at 20 and more times the usual distance."""
     assert 0.3 < crossed["distance"].median() < 1.5
@@ -305,3 +342,18 @@ def test_unlike_exams_are_told_by_the_other_folds():
     table = pd.DataFrame({"fold": list("0000011111"), "distance": [1.0, 2, 3, 4, 9, 1, 2, 3, 4, 8], "flags": "x"})
     got = cross_unlike(table, 0.8)  # of five distances the ceil(6 x 0.8) = 5th: 8 for fold 0, 9 for fold 1
     assert got["flags"].tolist() == ["x"] * 4 + ["x;unlike_training"] + ["x"] * 5
+
+
+def test_too_few_exams_to_tell_which_are_unlike_are_flagged():
+    few = pd.DataFrame({"fold": ["0", "1"] * 98, "distance": 1.0, "flags": "x"})
+    assert (cross_unlike(few, 0.99)["flags"] == "x;likeness_unavailable").all()
+    enough = pd.DataFrame({"fold": ["0", "1"] * 99, "distance": 1.0, "flags": "x"})
+    assert (cross_unlike(enough, 0.99)["flags"] == "x").all()
+
+
+def test_held_out_exams_say_too_when_too_few_tell_which_are_unlike(study, crossed):
+    assert crossed["flags"].str.contains("likeness_unavailable").all()  # 40 exams in the other fold
+    table = run(study, "external", study.folder / "cross-validation.csv")
+    assert table["flags"].str.contains("likeness_unavailable").all()  # 80 of the cross-validation
+    lenient = run(study, "external", study.folder / "cross-validation.csv", settings=PredictConfig(unlike=0.95))
+    assert not lenient["flags"].str.contains("likeness_unavailable").any()

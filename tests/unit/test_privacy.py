@@ -5,10 +5,12 @@ import pandas as pd
 import pydicom
 import pytest
 from planting import MARK, plant, traces
+from made_cohort import AST, read
 from test_catalog import run_site, run_study
 
 from liverstiff.config import ConvertConfig
 from liverstiff.convert import convert_shard
+from liverstiff.errors import DataError
 from liverstiff.records import read_status
 from liverstiff.simulate import write_small_exams
 
@@ -72,3 +74,36 @@ def test_texts_of_image_headers_are_blank(planted):
         for field in ("descrip", "aux_file", "intent_name", "db_name"):
             assert not bytes(header[field]).strip(b"\0"), (path, field)
         assert not header.extensions
+
+
+SEX = {"sex": {"column": "NAME", "codes": {"F": "female", "M": "male"}}}
+LONG = {"long": {"test": "T", "value": "V", "unit": "U"}}
+TEST = {"ast": {"tests": ["AST"]}}
+MANY = "".join(f"{row},2023-01-01,40\n" for row in range(9))
+CODED = "".join(f"{row},2023-01-01,F\n" for row in range(9))
+UNITS = "".join(f"{row},2023-01-01,AST,40,U/L\n" for row in range(9))
+
+
+@pytest.mark.parametrize("name", ["MUELLER^HANS", "Mueller Hans", "Mueller", "Eva Li", "Hans, born 1950-03-04", "47110815"])
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        pytest.param('4711,"{}",1950-03-04,40\n4712,"Meier, Eva",1951-01-01,41\n', {}, id="no header"),
+        pytest.param('"MRN,DATE,AST\n1,2023-01-01,{}\n', {}, id="a quote in the header that is not closed"),
+        pytest.param('MRN,DATE,"{}"\n1,2023-01-01,40\n', {"patient": "X", "date": "Y"}, id="a name as a column"),
+        pytest.param(MANY.join(["MRN,DATE,AST\n", '10,2023-01-01,"{}x"\n']), {}, id="a name among numbers"),
+        pytest.param('MRN,DATE,AST\n1,2023-01-01,"{}x"\n', {}, id="names for numbers"),
+        pytest.param('MRN,DATE,AST\n1,"{}",40\n', {}, id="names for dates"),
+        pytest.param(CODED.join(["MRN,DATE,NAME\n", '10,2023-01-01,"{}"\n']), {"columns": SEX}, id="among codes"),
+        pytest.param('MRN,DATE,NAME\n1,2023-01-01,"{}"\n', {"columns": SEX}, id="names for codes"),
+        pytest.param(
+            UNITS.join(["MRN,DATE,T,V,U\n", '10,2023-01-01,AST,40,"{}"\n']), {"columns": TEST, **LONG}, id="among units"
+        ),
+        pytest.param('MRN,DATE,T,V,U\n1,2023-01-01,AST,40,"{}"\n', {"columns": TEST, **LONG}, id="names for units"),
+    ],
+)
+def test_no_message_shows_a_person(tmp_path, capsys, text, given, name):
+    with pytest.raises(DataError) as fault:
+        read(tmp_path, text.replace("{}", name), **{"columns": AST, **given})
+    said = str(fault.value) + "".join(capsys.readouterr())
+    assert not [part for part in (*name.replace("^", " ").replace(",", "").split(), "Meier", "4711") if part in said]

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from made_report import evaluated_fully, write_page
 
-from liverstiff.config import ReportConfig
+from liverstiff.config import ReportConfig, TargetConfig
 from liverstiff.errors import DataError
-from liverstiff.report import write_report
+from liverstiff.report import methods, write_report
+from liverstiff.report.occlusion import occlusion
+from liverstiff.report.summary import bias_in_words
 
 TITLES = {"cross-validation": "Cross-validation", "temporal": "Temporal test", "external": "External test"}
+
+
+def section_of(page: str, name: str) -> str:
+    """One section of a page."""
+    return page[page.index(f'<section id="{name}"') :].split("</section>")[0]
 
 
 def without_nan(page: str) -> bool:
@@ -33,17 +41,101 @@ def without_nan(page: str) -> bool:
 def test_an_empty_partition(tmp_path, sizes):
     html = write_page(tmp_path, evaluated_fully(tmp_path, sizes))
     for partition, exams in sizes.items():
-        assert (f"{TITLES[partition]}: no exam was analysed" in html) == (exams == 0)
+        assert html.count(f"{TITLES[partition]}: no exam was analysed") == (exams == 0)
         assert (f'id="figure-scatter_{partition}"' in html) == (exams > 0)
+        assert (f">{TITLES[partition]}: " in section_of(html, "flow")) == (exams > 0)
+        gone = section_of(html, "limits").partition("Without exams: ")[2].partition("</li>")[0]
+        assert (TITLES[partition].lower() in gone) == (exams == 0)
+    for section in html.split('class="lead">')[1:]:
+        assert section.split("</section>")[0].split("</p>", 1)[1].strip()
     assert without_nan(html)
+
+
+def test_methods_tell_of_no_test_that_was_not_made(tmp_path):
+    only = write_page(tmp_path, evaluated_fully(tmp_path, {"cross-validation": 24, "temporal": 0, "external": 0}))
+    text = section_of(only, "methods")
+    for said in ("temporal test", "External sites were used", "excluded from the tests", "Estimates of the tests"):
+        assert said not in text
+    tables = evaluated_fully(tmp_path, {"cross-validation": 24, "temporal": 4, "external": 4})
+    text = section_of(write_page(tmp_path, tables), "methods")
+    for said in ("as a temporal test", "External sites were used", "excluded from the tests", "Estimates of the tests"):
+        assert said in text
+    assert "The model was compared with the baselines" in text
+    alone = {name: path for name, path in tables.items() if name not in ("comparisons", "cutpoints")}
+    text = section_of(write_page(tmp_path, alone), "methods")
+    assert "compared with the baselines" not in text
+    assert "Youden" not in text
+
+
+@pytest.mark.parametrize(
+    ("train", "says", "never"),
+    [
+        ({"inputs": ["record"]}, "values with a chance of 5 %", "equences"),
+        ({"inputs": ["images"], "measured": "none"}, "sequences with a chance of 15 %", "ariable"),
+        ({"inputs": ["record"], "model": "ridge"}, "a linear ridge regression on the variables", "left out at random"),
+        (
+            {"model": "published_like", "pretrained": "/srv/w"},
+            "a pretrained two-dimensional vision transformer",
+            "/srv",
+        ),
+    ],
+)
+def test_methods_tell_of_the_inputs_of_the_model(train, says, never):
+    study = SimpleNamespace(config={"train": train}, target=TargetConfig(), partitions=[])
+    text = methods._model(study)
+    assert says in text
+    assert never not in text
+
+
+@pytest.mark.parametrize(
+    ("days", "said"), [(0, "on the day of the exam"), (1, "within 1 day of"), (7, "within 7 days of")]
+)
+def test_methods_count_days(days, said):
+    study = SimpleNamespace(config={"cohort": {"reference": "reported", "reported_days": days}}, target=TargetConfig())
+    assert said in methods._reference(study)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said"),
+    [
+        (["equivalent", "equivalent"], "none that matters for site"),
+        (["equivalent", ""], "not settled by the data for site"),
+        (["equivalent", "inconclusive"], "not settled by the data for site"),
+        (["equivalent", "different", ""], "found for site"),
+        (["", ""], "not tested for site"),
+    ],
+)
+@pytest.mark.parametrize("exams", [99, 100])
+def test_bias_in_words_is_never_better_than_what_was_tested(verdicts, said, exams):
+    rows = pd.DataFrame({"covariate": "site", "verdict": verdicts})
+    study = SimpleNamespace(of=lambda *_: rows, exams=lambda _: exams, small=lambda exams: exams < 100)
+    small = " (demonstration, not evidence)" if exams == 99 else ""
+    assert bias_in_words(study, "external") == f"Bias in the external test{small}: {said}."
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "says"), [([3.0], "bias where the reference is low or high"), ([], "do not show it")]
+)
+def test_limits_name_what_shows_shrinkage(tmp_path, thresholds, says):
+    tables = evaluated_fully(tmp_path, {"cross-validation": 12})
+    text = section_of(write_page(tmp_path, tables, target={"thresholds": thresholds}), "limits")
+    assert says in text
+    assert "r and the calibration slope do not" in text
+
+
+def test_without_pictures_of_occlusion_the_page_says_so(tmp_path):
+    for config, said in (({}, "was made in this run"), ({"train": {"inputs": ["record"]}}, "is given no images")):
+        study = SimpleNamespace(shards={}, config=config)
+        (block,) = occlusion(study).blocks
+        assert block.kind == "gap"
+        assert said in block.content
 
 
 def test_one_site_and_no_external_test(tmp_path):
     html = write_page(tmp_path, evaluated_fully(tmp_path, {"cross-validation": 24}, site="alba", vendor="GE"))
     assert "All exams are of one site" in html
-    assert (
-        "External test" not in html.split("<script>")[0].split('id="methods"')[0].split("Skip to")[1].split("Table")[0]
-    )
+    for name in ("summary", "flow", "table1", "agreement", "metrics", "subgroups", "thresholds", "limits"):
+        assert "External test" not in section_of(html, name)
     assert without_nan(html)
 
 
@@ -57,8 +149,10 @@ def test_no_steatosis_in_the_record(tmp_path):
 def test_no_record_at_all(tmp_path):
     unknown = {"age": np.nan, "bmi": np.nan, "sex": np.nan, "steatosis": np.nan, "field_t": np.nan}
     html = write_page(tmp_path, evaluated_fully(tmp_path, {"cross-validation": 24}, **unknown))
-    section = html[html.index('<section id="residuals"') :].split("</section>")[0]
+    section = section_of(html, "residuals")
     assert section.count("not judged") >= 5
+    assert "Cross-validation: not recorded, so not drawn: Age, Body mass index, Sex." in section
+    assert "figure-residual-" not in section
     assert without_nan(html)
 
 
@@ -104,7 +198,7 @@ def test_another_target_is_never_called_stiffness(tmp_path):
     html = write_page(tmp_path, evaluated_fully(tmp_path, {"cross-validation": 24}), target=target)
     assert "A model estimated liver fat from routine MRI" in html
     assert "Spectroscopy, %" in html
-    facts = html.split('id="methods"')[0]
+    facts = html.split('<section id="methods"')[0]
     assert "stiffness" not in facts.replace("Stiffness &amp; &lt;images&gt;", "").lower()
 
 

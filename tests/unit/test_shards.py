@@ -134,3 +134,21 @@ def test_kept_work_of_older_inputs_is_not_used(tmp_path):
     os.utime(source, ns=(1, 1))
     map_exams(count_then_fail, started(*EXAMS), tmp_path / "s", **arguments)
     assert counter.read_text().split().count(EXAMS[0].exam) == 2
+
+
+def stumble(exam: Exam, folder: Path, seen: str) -> None:
+    """The first exam loses its worker once; the third stops the job once."""
+    mark = Path(seen) / exam.exam
+    first_time, _ = not mark.exists(), mark.touch()
+    if exam == EXAMS[0] and first_time:
+        os._exit(137)
+    if exam == EXAMS[2] and first_time:
+        raise RuntimeError("interrupted")
+
+
+def test_an_exam_that_ran_out_of_memory_is_tried_again_when_the_shard_goes_on(tmp_path):
+    arguments = {"stage": "convert", "seen": str(tmp_path)}
+    with pytest.raises(RuntimeError):
+        map_exams(stumble, started(*EXAMS), tmp_path / "s", **arguments)
+    rows = map_exams(stumble, started(*EXAMS), tmp_path / "s", **arguments)
+    assert all(row.ok for row in rows)

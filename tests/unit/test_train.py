@@ -1,5 +1,6 @@
 """Stage train: what a fold's model may know, repeats, resumes, refuses."""
 
+import errno
 import json
 import os
 import re
@@ -14,16 +15,19 @@ import pytest
 import torch
 from made_packs import SETTINGS, Study, make_study, write_tables
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from liverstiff.config import TargetConfig, TrainConfig
 from liverstiff.errors import ConfigError, DataError
-from liverstiff.model import Batch, Linear, ModelConfig, load_model
+from liverstiff.model import Batch, Linear, ModelConfig, inputs, load_model, training_exams
+from liverstiff.model.network import PatchTokens
 from liverstiff.model.slices import SliceTransformer
+from liverstiff.predict.estimates import Source, estimate
 from liverstiff.records import CHANNELS
 from liverstiff.train import augmentation, fold, learning, prepared, train_fold
 from liverstiff.train.linear import fit_linear
-from liverstiff.train.material import Material, Resident, inverse_density
+from liverstiff.train.material import Material, Resident, Streamed, inverse_density
+from liverstiff.train.sensitivity import with_images, with_voxels
 
 
 @pytest.fixture
@@ -255,10 +259,25 @@ def test_exam_in_no_pack(study):
         train(study)
 
 
-def test_loss_that_is_not_finite(study, monkeypatch):
-    monkeypatch.setattr(learning, "validate", lambda *args: (float("nan"), 1.0))
-    with pytest.raises(DataError, match="not finite in epoch 1"):
-        train(study)
+def test_loss_that_is_not_finite_keeps_earlier_results_and_the_epochs_before(study, monkeypatch):
+    whole = train(study)
+    real, losses = learning.validate, []
+
+    def broken(*args):
+        losses.append(real(*args))
+        return losses[-1] if len(losses) < 2 else (float("nan"), 1.0)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(learning, "validate", broken)
+        with pytest.raises(DataError, match="not finite in epoch 2"):
+            train(study)
+    outputs = study.outputs(0)
+    assert {name: outputs[name].read_bytes() for name in whole} == whole
+    epochs = []
+    learn = learning.learn
+    monkeypatch.setattr(fold, "learn", lambda *args: learn(*args, after_epoch=lambda row: epochs.append(row.epoch)))
+    assert train(study) == whole
+    assert epochs == [2, 3]
 
 
 def material_of(exams, target, training):
@@ -334,6 +353,35 @@ def test_streamed_images_give_the_same_bytes(study):
     assert streamed["history"] == resident["history"]
 
 
+def test_streamed_images_are_conditioned_once_and_leave_no_file(study, monkeypatch):
+    real, conditioned = inputs.condition, []
+    monkeypatch.setattr(inputs, "condition", lambda *args: conditioned.append(1) or real(*args))
+    described = json.loads(train(study, "streamed", resident_gb=0.0)["description"])
+    assert len(conditioned) == described["training_exams"] + described["validation_exams"]
+    folder = study.outputs(0, "streamed")["checkpoint"].parent
+    assert [path.name for path in folder.iterdir()] == ["fold-0"]
+
+
+def test_no_room_for_streamed_images_is_one_line(study, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DataError, match=r"beside the checkpoint cannot be had \(No space left on device\)"):
+        train(study, resident_gb=0.0)
+
+
+def test_masks_count_where_images_may_lie(study):
+    """20 exams of 16 x 16 x 8 voxels: 4 channels of 2 bytes and a mask of 1."""
+    size = 20 * 16 * 16 * 8 * 9 / 1e9
+    splits = training_exams(pd.read_csv(study.inputs["splits"]), 0)
+    cohort = pd.read_csv(study.inputs["cohort"]).set_index("exam")
+    prepare = prepared.prepare(splits, cohort, study.inputs["packs"], SETTINGS, "log", 0)
+    for room, kind in ((size, Resident), (0.99 * size, Streamed)):
+        settings = SETTINGS.model_copy(update={"resident_gb": room})
+        assert type(prepare.on(torch.device("cpu"), settings, study.folder).exams) is kind
+
+
 def stop_at(step, number, monkeypatch):
     """Send this process a signal in the given step of the whole run."""
     real, calls = learning.negative_log_likelihood, []
@@ -348,7 +396,7 @@ def stop_at(step, number, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-@pytest.mark.parametrize("step", [1, 2, 5, 6])
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5, 6])
 def test_a_signal_saves_and_ends_as_a_failure_and_a_rerun_loses_no_step(study, monkeypatch, number, step, capsys):
     changes = {"batch": 6, "dropout": 0.2}  # three steps an epoch; the likelihood of the validation is a fourth call
     whole = train(study, "whole", **changes)
@@ -367,6 +415,13 @@ def test_a_signal_saves_and_ends_as_a_failure_and_a_rerun_loses_no_step(study, m
     assert train(study, "stopped", **changes) == whole
     assert steps[0] == step - (step - 1) // 4
     assert steps == list(range(steps[0], 9))
+
+
+def test_a_signal_after_the_last_step_ends_as_a_success(study, monkeypatch):
+    whole = train(study, "whole", batch=6)
+    with monkeypatch.context() as patched:
+        stop_at(12, signal.SIGTERM, patched)  # the validation of the last epoch
+        assert train(study, "told", batch=6) == whole
 
 
 KILLED = """
@@ -429,7 +484,55 @@ def large(tmp_path_factory):
 
 def test_model_that_sees_images_says_so(large):
     changes = {"inner_validation": 0.45, "epochs": 12, "record": ("age", "sex")}
-    assert json.loads(train(large, **changes)["description"])["sensitivity"] > 0.5
+    described = json.loads(train(large, **changes)["description"])
+    assert described["sensitivity"] > 0.5
+    assert described["voxel_sensitivity"] > 0.5  # volumes are the same in all exams
+
+
+def test_a_network_that_reads_signs_and_no_voxel_is_told(large, monkeypatch, capsys):
+    """Signs carry the images, so nothing is wrong with the images; that voxels are not read is said all the same."""
+    changes = {"inner_validation": 0.45, "epochs": 1, "measured": "signs", "linear": True}
+    real = PatchTokens.forward
+    monkeypatch.setattr(PatchTokens, "forward", lambda self, images, masks: 0 * real(self, images, masks))
+    described = json.loads(train(large, "blind", **changes)["description"])
+    assert described["sensitivity"] > 0.5
+    assert described["voxel_sensitivity"] == 0
+    assert "WARNING: voxels not used" in capsys.readouterr().out
+    monkeypatch.undo()
+    ridge = json.loads(train(large, "ridge", **changes | {"model": "ridge"})["description"])
+    assert ridge["voxel_sensitivity"] == 0
+    assert "voxels not used" not in capsys.readouterr().out
+
+
+def test_few_exams_are_not_tested_and_a_line_says_so(study, capsys):
+    described = json.loads(train(study)["description"])
+    assert described["sensitivity"] is None
+    assert described["voxel_sensitivity"] is None
+    count = described["validation_exams"]
+    assert f"not tested whether images are used: inner validation of {count}" in capsys.readouterr().out
+
+
+def test_others_voxels_by_hand():
+    """A channel comes from the exam before that has it; all but the voxels stays."""
+    present = torch.tensor([[True, True], [True, False], [True, True]])
+    images = torch.arange(6.0).view(3, 2, 1, 1, 1)
+    numbers = present, torch.zeros(3, 1), torch.ones(3, 1, dtype=torch.bool)
+    batch = Batch(images, torch.arange(3).view(3, 1, 1, 1), *numbers)
+    changed = with_voxels(batch)
+    assert changed.images.flatten(1).tolist() == [[4, 5], [0, 3], [2, 1]]
+    assert all(torch.equal(own, other) for own, other in zip(batch[1:], changed[1:], strict=True))
+
+
+def test_others_images_by_hand():
+    """The record stays, what was measured comes along."""
+    values = torch.tensor([[1.0, 10.0], [2.0, 20.0]])
+    flags = torch.tensor([[True], [False]])
+    masks = torch.arange(2).view(2, 1, 1, 1)
+    batch = Batch(torch.arange(2.0).view(2, 1, 1, 1, 1), masks, flags, values, torch.ones(2, 2, dtype=torch.bool))
+    changed = with_images(batch, ("age", "T1w:liver"))
+    assert changed.values.tolist() == [[1, 20], [2, 10]]
+    assert changed.images.flatten().tolist() == changed.masks.flatten().tolist() == [1, 0]
+    assert changed.present.flatten().tolist() == [False, True]
 
 
 @pytest.mark.parametrize("kind", ["transformer", "ridge"])
@@ -460,6 +563,27 @@ def test_weights_to_start_from(study):
     save_file({"weight": torch.zeros(3)}, other)
     with pytest.raises(ConfigError, match="no tensor of"):
         train(study, "other", pretrained=str(other))
+    with pytest.raises(ConfigError, match="ridge is fitted at once"):
+        train(study, "ridge", pretrained=str(first), model="ridge")
+
+
+def test_without_a_linear_part_none_comes_from_the_weights_to_start_from(study):
+    train(study, "first", linear=True)
+    first, again = (study.outputs(0, name)["model"] for name in ("first", "again"))
+    train(study, "again", pretrained=str(first), linear=False)
+    assert load_file(first)["linear.weight"].abs().max() > 0
+    assert load_file(again)["linear.weight"].abs().max() == 0
+
+
+def test_what_is_kept_of_the_validation_is_what_predict_estimates(study):
+    for precision in ("float32", "bfloat16"):
+        train(study, precision, precision=precision, measured="signs", linear=True)
+        outputs = study.outputs(0, precision)
+        kept = pd.read_csv(outputs["validation"])
+        source = Source(study.inputs["packs"], pd.read_csv(study.inputs["cohort"]).set_index("exam"))
+        again = estimate(*load_model(outputs["model"].parent), kept["exam"].tolist(), source)
+        for column in ("estimate", "spread"):
+            assert again[column].to_numpy() == pytest.approx(kept[column].to_numpy(), rel=2e-5), precision
 
 
 def test_inverse_density_by_hand():
@@ -476,9 +600,9 @@ def test_precision_weights_and_large_networks_run(study):
         "bfloat16": {"precision": "bfloat16"},
         "weighted": {"inverse_density": True},
         "conv": {"stem": "conv"},
-        "densenet": {"model": "densenet121", "epochs": 1},
+        "densenet": {"model": "densenet121", "epochs": 1, "batch": 15},
         "swin": {"model": "swin", "width": 12, "epochs": 1},
-    }.items():
+    }.items():  # 16 are learned from: a batch of 15 leaves one exam alone
         history = pd.read_csv(study.outputs(0, name)["history"]) if train(study, name, **changes) else None
         assert np.isfinite(history["validation_loss"]).all(), name
 

@@ -33,7 +33,7 @@ def test_sections_of_the_config_are_the_stages(root: Path):
 
 def test_includes_are_the_flow(root: Path):
     included = re.findall(r'^include: "rules/(\w+)\.smk"', (root / "Snakefile").read_text(), re.MULTILINE)
-    assert sorted(included) == sorted(["common", *STAGES])
+    assert sorted(included) == sorted(["common", "provenance", *STAGES])
 
 
 def test_every_rule_has_one_adapter(root: Path):
@@ -74,14 +74,11 @@ def test_default_config_is_valid(root: Path):
 
 def test_environments_are_in_step_with_the_lock(root: Path):
     sys.path.insert(0, str(root / "envs"))
-    from lock import ENVIRONMENTS, needed
+    from lock import ENVIRONMENTS, needed, pins
 
-    pins = dict(
-        line.split("==") for line in (root / "requirements.lock").read_text().splitlines() if not line.startswith("#")
-    )
     for env, names in ENVIRONMENTS.items():
         listed = yaml.safe_load((root / "envs" / f"{env}.yaml").read_text())["dependencies"][-1]["pip"]
-        assert listed == [f"{name}=={pins[name]}" for name in needed(names, pins)]
+        assert listed == [f"{name}=={pins()[name]}" for name in needed(names, pins())]
 
 
 def test_dry_run_with_the_cluster_profile(checkout):

@@ -18,7 +18,9 @@ AFTER_REGISTER = {
     "train",
     "predict",
     "predict_baselines",
+    "predict_explain",
     "evaluate",
+    "provenance",
     "report",
 }
 
@@ -46,12 +48,12 @@ def test_nothing_to_be_done(finished):
     assert finished.planned() == {}
 
 
-def test_evaluate_config_reruns_evaluate_and_report_only(finished):
+def test_evaluate_config_reruns_evaluate_and_what_tells_of_it(finished):
     config = finished.folder / "config.yaml"
     before = config.read_text()
     finished.edit_config(evaluate={"resamples": 300})
     try:
-        assert finished.planned() == {"evaluate": 1, "report": 1}
+        assert finished.planned() == {"evaluate": 1, "provenance": 1, "report": 1}
     finally:
         config.write_text(before)
 

@@ -65,7 +65,7 @@ def read_image(listed: Listed) -> NiftiSeries:
     """Geometry and b-values of one image, and what is wrong with it."""
     try:
         image: Any = nib.load(listed.path)
-        shape, affine, values = image.shape, np.array(image.affine), np.asarray(image.dataobj)
+        shape, affine, values = image.shape, np.array(image.affine), images.voxels_of(image)
         oriented = _oriented(image)
     except images.UNREADABLE as error:
         header, why = _header(listed, (1, 1, 1)), f"it cannot be read ({type(error).__name__})"

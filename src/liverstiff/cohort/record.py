@@ -12,15 +12,8 @@ from liverstiff.cohort.units import target_factor, unit_factor, unit_factors
 from liverstiff.cohort.variables import CODES, PLAUSIBLE, STANDARD_UNIT, check_variables, coded, plausible
 from liverstiff.config import ColumnConfig, RecordConfig, TableConfig
 from liverstiff.pseudonyms import patient_pseudonym, person_pseudonym
-from liverstiff.record_tables import (
-    as_text,
-    by_value,
-    dates,
-    failed_rules,
-    numbers,
-    read_columns,
-    row_dates,
-)
+from liverstiff.record_tables import read_columns
+from liverstiff.record_values import as_text, by_value, dates, failed_rules, numbers, row_dates
 
 
 @dataclass(frozen=True)
@@ -70,6 +63,10 @@ class Rows:
         """How messages call a column."""
         return f"{self.site}: column {column!r}"
 
+    def days(self, column: str) -> pd.Series:
+        """A column of dates."""
+        return dates(self.frame[column], self.where(column), self.table.date_format, self.table.timezone)
+
     def dated(self, **columns: object) -> pd.DataFrame:
         """A table with a row per row."""
         return pd.DataFrame({"patient": self.patient, "date": self.date, **columns})
@@ -86,7 +83,7 @@ def read_record(
 ) -> Record:
     """A site's record.
 
-    A value given as ``<5`` or ``>5`` counts as the limit, 5. What is implausible becomes missing, and a fault.
+    A value given as ``<5`` lies just below 5, ``>5`` just above. What is implausible becomes missing, and a fault.
 
     Args:
         files: the file of each table, None for a database.
@@ -134,7 +131,7 @@ def _read_table(
     keep = patient.notna() if patients is None else patient.isin(patients)
     frame, patient = frame[keep], patient[keep]
     yield "known", pd.DataFrame({"patient": patient.unique()})
-    failed = failed_rules(frame, table.where, site)
+    failed = failed_rules(frame, table.where, site, table.decimal)
     everything = Rows(table, frame, patient, row_dates(table, frame, config.assumed_date, site), site)
     if table.reported:
         yield "reported", _reported(everything, target_unit, failed)
@@ -142,19 +139,23 @@ def _read_table(
     rows = Rows(table, frame[passed], patient[passed], everything.date[passed], site)
     undated = int(rows.date.isna().sum())
     if undated and table.date:
-        yield "faults", _fault(None, "no_date", f"{undated} of {len(frame)} rows of a table, left out")
+        said = f"{undated} of {len(frame)} rows of a table; of them only counts what does not change"
+        yield "faults", _fault(None, "no_date", said)
+    if table.long:  # a row without a value needs no unit
+        given = as_text(rows.frame[table.long.value]).notna()
+        measured = Rows(table, rows.frame[given], rows.patient[given], rows.date[given], site)
     for variable, column in table.columns.items():
-        yield from _values(rows, variable, column)
+        yield from _values(measured if table.long else rows, variable, column)
     if table.birth_date:
         yield (
             "births",
             rows.dated()[["patient"]].assign(
-                date=dates(rows.frame[table.birth_date], rows.where(table.birth_date), table.date_format)
+                date=rows.days(table.birth_date)
             ),
         )
     if table.biopsy:
-        drawn = dates(rows.frame[table.biopsy], rows.where(table.biopsy), table.date_format)
-        yield "biopsies", rows.dated()[["patient"]].assign(date=drawn).dropna().drop_duplicates()
+        drawn = rows.dated()[["patient"]].assign(date=rows.days(table.biopsy))
+        yield "biopsies", drawn.dropna().drop_duplicates()
     if table.person:
         person = by_value(
             as_text(rows.frame[table.person]), lambda text: text.map(lambda one: person_pseudonym(key, one))
@@ -185,6 +186,10 @@ def _values(rows: Rows, variable: str, column: ColumnConfig) -> Iterator[tuple[s
         mine = by_value(as_text(rows.frame[table.long.test]), lambda tests: tests.isin(column.tests)).eq(True)
         name = table.long.value
         where = f"{rows.where(name)}, {variable}"
+        if not mine.any():
+            said = f"{variable}: no row has a test {', '.join(column.tests)}"
+            print(f"{rows.site}: {said}")
+            yield "faults", _fault(None, "no_such_test", said)
         rows = Rows(table, rows.frame[mine], rows.patient[mine], rows.date[mine], rows.site)
         units = rows.frame[table.long.unit] if table.long.unit else None
     else:
@@ -192,13 +197,13 @@ def _values(rows: Rows, variable: str, column: ColumnConfig) -> Iterator[tuple[s
         where = rows.where(name)
     raw = rows.frame[name]
     if variable in CODES:
-        yield "values", _long(rows, variable, coded(raw, variable, column.codes, where, table.missing))
+        yield "values", _long(rows, variable, coded(raw, variable, column.codes, where))
         return
     if units is None:
         factor: pd.Series | float = unit_factor(variable, column.unit, where)
     else:
-        factor = unit_factors(variable, units.where(raw.notna()), column.unit, where)
-    values = numbers(raw, where, table.decimal, table.missing) * factor
+        factor = unit_factors(variable, units, column.unit, where)
+    values = numbers(raw, where, table.decimal) * factor
     outside = plausible(values, variable, column.unit, where)
     yield "values", _long(rows, variable, values.where(~outside))
     if outside.any():
@@ -217,7 +222,7 @@ def _reported(rows: Rows, target_unit: str, failed: pd.Series) -> pd.DataFrame:
     reported = rows.table.reported
     assert reported is not None
     where = rows.where(reported.column)
-    values = numbers(rows.frame[reported.column], where, rows.table.decimal, rows.table.missing)
+    values = numbers(rows.frame[reported.column], where, rows.table.decimal)
     return rows.dated(value=values * target_factor(target_unit, reported.unit, where), failed=failed)
 
 

@@ -28,7 +28,8 @@ from liverstiff.cohort.variables import CODES, PLAUSIBLE, VARIABLES
 from liverstiff.config import CohortConfig, SiteConfig, TargetConfig
 from liverstiff.errors import ConfigError, DataError
 from liverstiff.pseudonyms import read_key
-from liverstiff.record_tables import failed_rules, record_files
+from liverstiff.record_tables import record_files
+from liverstiff.record_values import failed_rules
 from liverstiff.records import Reason, read_status, read_table
 
 SAME_DAY = "different values on a day, which does not count"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pandera.pandas as pa
 
-from liverstiff.cohort.variables import CODES, PLAUSIBLE, VARIABLES
+from liverstiff.cohort.variables import CODES, PLAUSIBLE, VARIABLES, within
 from liverstiff.records import STAGES, Reason
 
 EXCLUSION = ["exam", "patient", "site", "stage", "reason", "detail"]
@@ -26,7 +26,7 @@ SCHEMA = pa.DataFrameSchema(
         "dwi": pa.Column(bool),
         "reference": pa.Column(float),
         "reference_source": pa.Column(str, pa.Check.isin(["elastogram", "reported"])),
-        **{name: pa.Column(float, pa.Check.in_range(*limits), nullable=True) for name, limits in PLAUSIBLE.items()},
+        **{name: pa.Column(float, within(*limits), nullable=True) for name, limits in PLAUSIBLE.items()},
         "sex": pa.Column(object, pa.Check.isin(CODES["sex"]), nullable=True),
         "diabetes": _BINARY,
         "aetiology": pa.Column(object, pa.Check.isin(CODES["aetiology"]), nullable=True),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from liverstiff.errors import DataError
-from liverstiff.record_tables import as_text, by_value, first_row
+from liverstiff.record_values import as_text, by_value, first_row, mostly, shown
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,9 @@ SPELLINGS = (
     (r"^/", "1/"),
 )
 
+FEW = 5
+"""A column with more different units than this, none of them known, holds something else: none is shown."""
+
 
 def spelled(unit: str | None) -> str:
     """A unit as the tables spell it."""
@@ -114,6 +117,8 @@ def unit_factors(variable: str, units: pd.Series, default: str | None, where: st
     wrong = ~known.astype(object).where(known.notna(), spelled(None) in UNITS[variable]).astype(bool)
     if wrong.any():
         row, unit = first_row(text, wrong)
+        if mostly(wrong & text.notna(), text) and text[wrong].nunique() > FEW:
+            raise DataError(f"{where}: row {row}: most rows hold no unit of {variable}; correct long.unit")
         unit_factor(variable, None if pd.isna(unit) else unit, f"{where}: row {row}")
     factors = by_value(text, lambda different: different.map(lambda unit: UNITS[variable][spelled(unit)].factor))
     return factors.astype(float).fillna(1.0)
@@ -131,6 +136,6 @@ def target_factor(target_unit: str, unit: str | None, where: str) -> float:
 
 def _factor(known: dict[str, Unit], variable: str, unit: str | None, where: str) -> float:
     if spelled(unit) not in known:
-        said = f"unit {unit!r}" if unit else "no unit"
+        said = f"unit {shown(unit)}" if unit else "no unit"
         raise DataError(f"{where}: {said} for {variable}; expected one of {', '.join(filter(None, known))}")
     return known[spelled(unit)].factor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import unicodedata
 
 import pandas as pd
 import pandera.pandas as pa
@@ -11,7 +11,7 @@ import pandera.pandas as pa
 from liverstiff.cohort.units import UNITS
 from liverstiff.config import TableConfig
 from liverstiff.errors import DataError
-from liverstiff.record_tables import as_text, by_value, first_row
+from liverstiff.record_values import BESIDE, as_text, by_value, first_row, mostly, shown
 
 CODES = {
     "sex": ("female", "male"),
@@ -44,10 +44,11 @@ PLAUSIBLE: dict[str, tuple[float, float]] = {
 """Values a living patient can have, in standard units; others become missing."""
 
 FROM_ELASTOGRAPHY = re.compile(
-    r"stiff|steif|elasto|fibroscan|vcte|attenuation|^lu[ax][a-z]|(?<![a-z])(kpa|lsm|swe|mre|cap)(?![a-z])",
+    r"stiff|steif|elasto|rigid|durete|shear|arfi|kpa|fibroscan|vcte|attenuation|^lu[ax][a-z]"
+    r"|(?<![a-z])(lsm|swe|mre|cap)(?![a-z])",
     re.IGNORECASE,
 )
-"""Names of what elastography measures; ``^lu[ax]`` are the columns of transient elastography in NHANES."""
+"""Names of what elastography measures, without accents; ``^lu[ax]`` are the columns of transient elastography in NHANES."""
 
 
 def check_variables(table: TableConfig, site: str) -> None:
@@ -58,7 +59,7 @@ def check_variables(table: TableConfig, site: str) -> None:
     """
     for variable, column in table.columns.items():
         for name in filter(None, (variable, column.column, *column.tests)):
-            if FROM_ELASTOGRAPHY.search(name):
+            if FROM_ELASTOGRAPHY.search(unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()):
                 raise DataError(
                     f"{site}: {name!r} for {variable!r} looks like elastography, which is what is to be predicted; "
                     "remove it from the record's columns"
@@ -67,13 +68,11 @@ def check_variables(table: TableConfig, site: str) -> None:
             raise DataError(f"{site}: unknown variable {variable!r}; one of {', '.join(VARIABLES)}")
 
 
-def coded(
-    values: pd.Series, variable: str, codes: dict[str, str] | None, where: str, missing: Iterable[str] = ()
-) -> pd.Series:
+def coded(values: pd.Series, variable: str, codes: dict[str, str] | None, where: str) -> pd.Series:
     """A coded variable as the place of its standard code.
 
     Raises:
-        DataError: for a value without a code, with its row.
+        DataError: for a value without a code, with its row, and the value where it can be nobody's name.
     """
     standard = CODES[variable]
     codes = codes or {code: code for code in standard}
@@ -83,11 +82,13 @@ def coded(
     places = {code: float(standard.index(meaning)) for code, meaning in codes.items()}
     text = as_text(values)
     found = by_value(text, lambda different: different.map(places)).astype(float)
-    wrong = found.isna() & text.notna() & ~text.isin(list(missing))
+    wrong = found.isna() & text.notna()
     if wrong.any():
         row, value = first_row(text, wrong)
+        said = "this value, like most," if mostly(wrong, text) else shown(value)
         raise DataError(
-            f"{where}: row {row}: {value[:20]!r} has no code for {variable}; the codes are {', '.join(codes)}; add it"
+            f"{where}: row {row}: {said} has no code for {variable}; the codes are {', '.join(codes)}; add it, "
+            "list it in missing, or correct column"
         )
     return found
 
@@ -106,15 +107,20 @@ def plausible(values: pd.Series, variable: str, unit: str | None, where: str) ->
     if given >= 10 and count > given / 2:
         row, value = first_row(values, outside)
         raise DataError(
-            f"{where}: {count} of {given} values of {variable} outside {limits[0]} to {limits[1]}, e.g. {value:g} "
+            f"{where}: {count} of {given} values of {variable} outside {limits[0]} to {limits[1]}, e.g. {value:.2g} "
             f"in row {row}; is the unit {unit!r} right?"
         )
     return outside
 
 
+def within(low: float, high: float) -> pa.Check:
+    """A check of limits, which a value given as less than the lower or more than the upper one passes."""
+    return pa.Check.in_range(low - 2 * BESIDE * max(abs(low), 1.0), high + 2 * BESIDE * max(abs(high), 1.0))
+
+
 def out_of(values: pd.Series, limits: tuple[float, float], name: str) -> pd.Series:
     """True where a value is outside the limits, by row."""
-    schema = pa.SeriesSchema(float, pa.Check.in_range(*limits), nullable=True, name=name)
+    schema = pa.SeriesSchema(float, within(*limits), nullable=True, name=name)
     outside = pd.Series(False, index=values.index)
     try:
         schema.validate(values.rename(name), lazy=True)

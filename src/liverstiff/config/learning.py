@@ -124,15 +124,17 @@ class TrainConfig(Section):
     drop_value: float = Field(0.05, ge=0, lt=1)
     """Chance that a known variable is taken for unknown in training."""
     sensitivity: float = Field(0.30, ge=0, lt=1)
-    """Training fails when other patients' images change estimates by less than this share of their SD; 0 never."""
+    """Training fails when other patients' images, with what is measured on them, change estimates by less than this share
+    of their SD; 0 never."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to train; a device that is absent is an error."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the arithmetic in the network; weights are always float32."""
+    """Of the arithmetic of a training step; weights are float32, and so is everything that is measured or predicted."""
     compile: bool = False
     """Compile the network before training; it pays on a GPU."""
     resident_gb: float = Field(4.0, ge=0)
-    """Images of up to this size lie on the device; more are read from the packs while training goes on."""
+    """Images and masks of up to this size lie on the device; of more, the conditioned images are written once to a
+    scratch file beside the checkpoint, which needs the room, and read from it while training goes on."""
     threads: int = Field(1, ge=1)
     """CPU threads of one fold; the same number gives the same bytes."""
     seed: int = Field(1, ge=0)
@@ -170,8 +172,9 @@ class PredictConfig(Section):
     unlike: float = Field(0.99, gt=0.5, lt=1)
     """An exam less like the training exams than this share of the out-of-fold exams is flagged `unlike_training`."""
     suspicious_auroc: float = Field(0.86, gt=0.5, le=1)
-    """A model of the record alone that reaches more has seen what it should predict, and prediction stops."""
-    suspicious_r2: float = Field(0.30, gt=0, le=1)
+    """A model of the record alone that reaches more has seen what it should predict: prediction stops, or flags the exams
+    of a variant."""
+    suspicious_r2: float = Field(0.45, gt=0, le=1)
     """The same for the R2 of the target on its scale."""
     suspicious_threshold: float | None = None
     """Where the AUROC is taken; left out, the middle one of `target.thresholds`."""

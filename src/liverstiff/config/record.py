@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import codecs
 import datetime as dt
-from typing import Annotated, Literal
+import re
+import zoneinfo
+from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from liverstiff.config.section import SIMULATE, Section
 
-Code = Annotated[str, Field(coerce_numbers_to_str=True)]
+
+def _quoted(code: Any) -> Any:
+    if isinstance(code, bool):
+        raise ValueError("YAML reads yes, no, on, off without quotes as true or false; put quotes around the code")
+    return code
+
+
+Code = Annotated[str, Field(coerce_numbers_to_str=True), BeforeValidator(_quoted)]
+
+SHARED = ("password_env", "delimiter", "encoding", "decimal", "patient", "date", "date_format", "timezone", "missing")
+"""What a table leaves out is taken from the record."""
+OWN = ("table", "query", "sheet", "columns", "long", "where", "birth_date", "biopsy", "person", "reported")
+"""What of several tables each says for itself."""
+PASSWORD = re.compile(r"://[^/@:]*:.*@|[?&;][^=&;]*(password|passwd|pwd)[^=&;]*=", re.IGNORECASE)
+"""A password in a URL: before the host, or among what follows the question mark."""
 
 
 class ColumnConfig(Section):
@@ -24,7 +41,7 @@ class ColumnConfig(Section):
     """Unit of its values, e.g. `U/L`, `ukat/L`, `mg/dL`; empty for values without one. In a long table it stands for
     rows without a unit."""
     codes: dict[Code, Code] | None = None
-    """What the column's codes mean, e.g. `{F: female, M: male}` or `{yes: "1", no: "0"}`."""
+    """What the column's codes mean, e.g. `{F: female, M: male}` or `{"yes": "1", "no": "0"}`."""
 
     @model_validator(mode="after")
     def _one_place(self) -> ColumnConfig:
@@ -78,8 +95,16 @@ def _known(encoding: str) -> bool:
     return True
 
 
+def _is_zone(name: str) -> bool:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
 class TableConfig(Section):
-    """One table of a record. What is left out here is taken from the record."""
+    """One table of a record. What is left out here is taken from the record; `date: null` and the like take nothing."""
 
     table: str | None = None
     """Path of a CSV, Parquet, Excel (.xlsx) or SAS transport (.xpt) file, the URL of a database as SQLAlchemy takes it,
@@ -103,6 +128,8 @@ class TableConfig(Section):
     date_format: str | None = None
     """Order of the dates as in `%d/%m/%Y`, or `sas` for days since 1960; left out, `2024-05-31`, `20240531`,
     `2024/05/31` and `31.05.2024` are read."""
+    timezone: str | None = None
+    """Time zone of the hospital, e.g. `Europe/Berlin`: of times with an offset from UTC the day there counts."""
     missing: tuple[Code, ...] = ()
     """Texts that stand for a missing value, e.g. `n/a`."""
     where: dict[str, Rule] = Field({})
@@ -131,13 +158,6 @@ class TableConfig(Section):
         """True for a file that lies there before the run."""
         return not self.is_database and self.table != SIMULATE
 
-    def filled(self, record: TableConfig) -> TableConfig:
-        """The table with what it leaves out taken from the record."""
-        shared = ("password_env", "delimiter", "encoding", "decimal", "patient", "date", "date_format", "missing")
-        fields = type(self).model_fields
-        given = {name: getattr(record, name) for name in shared if getattr(self, name) == fields[name].default}
-        return self.model_copy(update=given)
-
     def mistake(self) -> str:
         """What is wrong with the table once it is filled; empty when nothing is."""
         if self.table is None:
@@ -148,7 +168,9 @@ class TableConfig(Section):
             return f"encoding {self.encoding!r} is unknown; expected e.g. utf-8, latin-1 or cp1252"
         if self.is_database != (self.query is not None):
             return "a database needs a query, and only a database has one; correct table or query"
-        if self.is_database and self.table.split("://", 1)[1].rpartition("@")[0].partition(":")[2]:
+        if self.timezone is not None and not _is_zone(self.timezone):
+            return f"timezone {self.timezone!r} is unknown; expected e.g. Europe/Berlin"
+        if self.is_database and PASSWORD.search(unquote(self.table)):
             return "a password in the URL; put it into an environment variable and name that in password_env"
         for name, column in self.columns.items():
             if bool(column.tests) != (self.long is not None):
@@ -167,18 +189,25 @@ class RecordConfig(TableConfig):
     @property
     def sources(self) -> tuple[TableConfig, ...]:
         """The tables, each complete."""
-        if not self.tables:
-            return (self,)
-        return tuple(table.filled(self) for table in self.tables)
+        return self.tables or (self,)
 
     @property
     def has_reported(self) -> bool:
         """True when a table holds a reported value of the target."""
         return any(table.reported for table in self.sources)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _filled(cls, given: Any) -> Any:
+        """Every table with what it leaves out taken from the record."""
+        if not isinstance(given, dict) or not isinstance(given.get("tables"), list | tuple):
+            return given
+        shared = {name: given[name] for name in SHARED if name in given}
+        return given | {"tables": [shared | one if isinstance(one, dict) else one for one in given["tables"]]}
+
     @model_validator(mode="after")
     def _complete(self) -> RecordConfig:
-        own = [name for name in ("table", "query", "columns", "long", "where", "reported") if getattr(self, name)]
+        own = [name for name in OWN if getattr(self, name)]
         if self.tables and own:
             raise ValueError(f"tables and {own[0]}; write {own[0]} into one of the tables")
         for place, table in enumerate(self.sources):

@@ -103,12 +103,12 @@ def _unpacking(packed: IO[bytes] | gzip.GzipFile, largest: int) -> Read:
 
     def read(count: int, offset: int) -> bytes:
         while offset + count > len(unpacked):
-            if len(unpacked) > largest:
-                raise TooLarge(f"a packed file unpacks to more than {largest} bytes")
             found = packed.read(min(offset + count - len(unpacked), CHUNK))
             if not found:
                 break
             unpacked.extend(found)
+            if len(unpacked) > largest:
+                raise TooLarge(f"a packed file unpacks to more than {largest} bytes")
         return bytes(unpacked[offset : offset + count])
 
     return read

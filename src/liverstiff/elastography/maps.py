@@ -16,7 +16,7 @@ from liverstiff.dicom.reading import CannotRead, Damaged, NotAMap
 from liverstiff.dicom.values import MapSlice, read_values
 from liverstiff.elastography.region import confidence_fraction, unmasked
 from liverstiff.errors import ExamExcluded
-from liverstiff.images import UNREADABLE, has_place, is_nifti_path
+from liverstiff.images import UNREADABLE, has_place, is_nifti_path, voxels_of
 from liverstiff.records import Kind, Reason, read_files
 
 NAMES = {
@@ -90,7 +90,8 @@ def confidence_at(
         rule: of the site.
 
     Returns:
-        Arrays (row, column); NaN everywhere at a site that has no confidence.
+        Arrays (row, column); NaN everywhere at a site that has no confidence, and where the map of confidence has no
+        slice in the plane of the stiffness slice.
 
     Raises:
         ExamExcluded: ``no_confident_pixel`` where there is no such map, ``unit_unclear`` where its scale is.
@@ -122,7 +123,7 @@ def _nifti(file: SourceFile) -> list[MapSlice]:
     """The slices of a NIfTI map along its third axis; it states no unit."""
     try:
         image: Any = nib.load(file.path)
-        voxels, affine = np.asarray(image.dataobj, np.float64), np.array(image.affine)
+        voxels, affine = voxels_of(image).astype(np.float64), np.array(image.affine)
     except UNREADABLE as fault:
         raise Damaged(type(fault).__name__) from None
     voxels = voxels[..., 0] if voxels.shape[3:] == (1,) else voxels

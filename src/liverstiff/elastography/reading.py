@@ -46,6 +46,8 @@ class Reading:
     """Of the vibration, as stated; None where nothing states it."""
     shift_mm: np.ndarray
     """By which the liver was moved (x, y, z in RAS+) to where the magnitude shows it."""
+    notes: str = ""
+    """What could not be used and was done without."""
 
     @cached_property
     def used(self) -> list[SliceRegion]:
@@ -102,15 +104,16 @@ def read_exam(exam: Exam, *, shard: Path, segmented: Path, registered: Path, set
     maps |= {name: scaled(maps[name], rule) for name in ("stiffness", "masked") if name in maps}
     slices = maps.get("stiffness") or maps["masked"]
     confidence = confidence_at(slices, maps, settings.confidence, rule)
-    magnitude = _magnitude(files)
+    magnitude, notes = _magnitude(files)
     header = _frame(exam, segmented, registered)
     shift = fitting_shift(header, magnitude) if settings.refine and magnitude else np.zeros(3)
-    regions = _regions(slices, confidence, magnitude, header.moved(shift), settings)
+    least = None if rule.confidence == "none" else settings.confidence
+    regions = _regions(slices, confidence, magnitude, header.moved(shift), settings, least)
     _check_area(regions, settings)
     unit = decide_unit(
         float(np.median(np.concatenate([region.values for region in regions]))), {part.unit for part in slices} - {""}
     )
-    reading = Reading(regions, magnitude, unit, frequency_hz, shift)
+    reading = Reading(regions, magnitude, unit, frequency_hz, shift, notes)
     low, high = settings.range_kpa
     if not low <= reading.stiffness_kpa <= high:
         raise ExamExcluded(
@@ -128,12 +131,12 @@ def _stated(files: Mapping[str, Mapping[SourceFile, list[int]]], by_rule: float 
     return stated or ({by_rule} if by_rule is not None else set())
 
 
-def _magnitude(files: Mapping[str, Mapping[SourceFile, list[int]]]) -> list[MapSlice]:
-    """The magnitude; none where it cannot be read, as the header's geometry then is enough."""
+def _magnitude(files: Mapping[str, Mapping[SourceFile, list[int]]]) -> tuple[list[MapSlice], str]:
+    """The magnitude; none, and a note, where it cannot be read, as the header's geometry then is enough."""
     try:
-        return read_map(files["magnitude"], "MRE_magnitude") if "magnitude" in files else []
-    except ExamExcluded:
-        return []
+        return (read_map(files["magnitude"], "MRE_magnitude") if "magnitude" in files else []), ""
+    except ExamExcluded as fault:
+        return [], f"done without the magnitude: {fault.detail}"
 
 
 def _frame(exam: Exam, segmented: Path, registered: Path) -> Frame:
@@ -149,8 +152,9 @@ def _regions(
     magnitude: list[MapSlice],
     frame: Frame,
     settings: ElastographyConfig,
+    least: float | None,
 ) -> list[SliceRegion]:
-    """The pixels that count, of every slice that meets the liver."""
+    """The pixels that count, of every slice that meets the liver: of ``least`` confidence, None where there is none."""
     tissue = tissue_like(frame.image, frame.liver, settings.tissue_spread)
     livers = [nearest(frame.liver, frame.affine, part.points) == 1 for part in slices]
     even = [
@@ -162,7 +166,8 @@ def _regions(
     for part, sure, liver, alike in zip(slices, confidence, livers, like, strict=True):
         inner, erosion_mm = erode(liver, part.pixel_mm, settings.erosion_mm)
         counts = inner & alike & (nearest(tissue, frame.affine, part.points) == 1) & (part.values > 0)
-        counts &= np.isnan(sure) if np.isnan(sure).all() else sure >= settings.confidence - 1e-6
+        if least is not None:  # NaN, where no slice of the confidence map lies in the plane, never counts
+            counts &= sure >= least - 1e-6
         if inner.any():
             regions.append(SliceRegion(part, sure, liver, counts, erosion_mm))
     return regions
@@ -174,9 +179,11 @@ def _check_area(regions: list[SliceRegion], settings: ElastographyConfig) -> Non
         raise ExamExcluded(Reason.AREA_TOO_SMALL, "the elastogram's slices do not meet the liver")
     area = sum(region.area_mm2 for region in regions)
     if not area:
+        apart = all(np.isnan(region.confidence).all() for region in regions)
+        beside = ": no slice of the confidence map lies in the plane of a stiffness slice" if apart else ""
         raise ExamExcluded(
             Reason.NO_CONFIDENT_PIXEL,
-            f"no liver pixel reaches a confidence of {settings.confidence:g}; look at the map",
+            f"no liver pixel reaches a confidence of {settings.confidence:g}{beside}; look at the map",
         )
     if area < settings.min_area_mm2:
         raise ExamExcluded(

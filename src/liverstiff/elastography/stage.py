@@ -66,7 +66,7 @@ def row_of(reading: Reading) -> dict[str, Any]:
     ``stiffness_kpa``; ``area_mm2`` and ``slices`` in the mean; ``slice_cv``, the coefficient of variation from slice to
     slice; median ``confidence`` (0.95, the scanner's threshold, where only a masked map tells); ``frequency_hz`` as
     stated; ``unit`` of the map; ``erosion_mm``, the least over the slices; ``shift_x_mm``, ``shift_y_mm`` and
-    ``shift_z_mm``, by which the mask was moved onto the magnitude. What is not known is empty.
+    ``shift_z_mm``, by which the mask was moved onto the magnitude; ``notes``. What is not known is empty.
     """
     x, y, z = reading.shift_mm
     return {
@@ -81,6 +81,7 @@ def row_of(reading: Reading) -> dict[str, Any]:
         "shift_x_mm": round(float(x), 2),
         "shift_y_mm": round(float(y), 2),
         "shift_z_mm": round(float(z), 2),
+        "notes": reading.notes,
     }
 
 

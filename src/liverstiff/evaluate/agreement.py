@@ -41,7 +41,7 @@ def within_site(x: Array, y: Array, site: NDArray[np.int64]) -> float:
     """Pearson's r of what is left of both after subtracting the means of each exam's site."""
     need_spread(x, y)
     if len(site) == 0:
-        raise UndefinedError("the site is not known")
+        raise UndefinedError("the site is not known of every exam")
     if len(np.unique(site)) < 2:
         raise UndefinedError("one site only")
     table = pd.DataFrame({"x": x, "y": y}).groupby(site)

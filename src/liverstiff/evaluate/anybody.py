@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -62,18 +63,20 @@ def evaluate_predictions(
         target: name, unit, thresholds, bands, margin.
 
     Raises:
-        DataError: a column is missing, holds text where numbers belong, or an exam occurs twice.
+        DataError: no row, a column is missing or holds text where numbers belong, or an exam occurs twice.
     """
-    table = pd.read_csv(predictions, float_precision="round_trip")
+    site = columns.covariates.get("site", "")
+    names = (columns.exam, columns.patient, columns.partition, columns.fold, site)
+    table = pd.read_csv(predictions, float_precision="round_trip", dtype=dict.fromkeys(filter(None, names), str))
     rows = _shaped(table, columns)
-    usable = np.isfinite(rows.estimate) & np.isfinite(rows.reference)
-    lost = int((~usable).sum())
-    analysed = shaped(rows[usable].reset_index(drop=True))
-    baselines = _second(rows[usable], columns.second)
-    study = Study(analysed, list(rows.partition.drop_duplicates()), None, baselines)
-    gaps = [f"{lost} rows have no estimate or no reference and are left out"] if lost else []
-    gaps += [] if columns.patient else ["no column of the patient: every row counts as a patient of its own"]
-    gaps += [] if columns.second else ["no second model, so there are no comparisons"]
+    partitions = list(rows.partition.dropna().unique())
+    if not partitions:
+        raise DataError("predictions: no row, or none with a partition; expected a row per exam; fill the column in")
+    usable = rows[np.isfinite(rows.estimate) & np.isfinite(rows.reference) & rows.partition.notna()]
+    gaps = _gaps(rows, usable, columns)
+    alone = usable.patient.fillna(usable.row)
+    analysed = shaped(usable.assign(patient=alone).reset_index(drop=True))
+    study = Study(analysed, partitions, None, _second(usable, columns.second))
     found = tables_of(study, settings, target)
     found |= {"analysed": analysed, "table1": table1_of(analysed, analysed.drop(columns="partition"), study.partitions)}
     summary = summary_of(study, found, gaps, settings, target)
@@ -82,7 +85,7 @@ def evaluate_predictions(
 
 
 def _shaped(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
-    """The table with our names of its columns."""
+    """The table with our names of its columns, and ``row``, a name for each of its rows; what is missing stays so."""
     named = {name: getattr(columns, name) for name in ("estimate", "reference", "patient", "exam", "partition", "fold")}
     named |= {"low": columns.low, "high": columns.high, "second": columns.second, **columns.covariates}
     wanted = {name: column for name, column in named.items() if column}
@@ -95,14 +98,26 @@ def _shaped(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     rows = pd.DataFrame({name: table[column] for name, column in wanted.items()})
     for name in ("estimate", "reference", "low", "high", "second", "age", "bmi"):
         rows[name] = _number(rows, name, named.get(name, ""))
-    number = pd.Series(rows.index + 1, rows.index).map("row-{:07d}".format)
-    rows["exam"] = rows.exam.astype(str) if "exam" in rows else number
+    rows["row"] = pd.Series(rows.index + 1, rows.index).map("row-{:07d}".format)
+    rows["exam"] = rows.exam.fillna(rows.row) if "exam" in rows else rows.row
     if rows.exam.duplicated().any():
         raise DataError(f"predictions: {rows.exam.duplicated().sum()} rows name an exam again; expected a row per exam")
-    rows["patient"] = rows.patient.astype(str) if "patient" in rows else rows.exam
-    rows["partition"] = rows.partition.astype(str) if "partition" in rows else ALL
-    rows["fold"] = rows.fold.astype(str) if "fold" in rows else ""
-    return rows.assign(site=rows.site.astype(str) if "site" in rows else None)
+    absent: dict[str, Any] = {"patient": rows.exam, "partition": ALL, "fold": "", "site": None}
+    return rows.assign(**{name: value for name, value in absent.items() if name not in rows})
+
+
+def _gaps(rows: pd.DataFrame, usable: pd.DataFrame, columns: Columns) -> list[str]:
+    """What is missing from the table as a whole."""
+    measured = np.isfinite(rows.estimate) & np.isfinite(rows.reference)
+    counted = {
+        "rows without an estimate or a reference, left out": (~measured).sum(),
+        "rows without a partition, left out": (measured & rows.partition.isna()).sum(),
+        "rows without a patient, each a patient of its own": usable.patient.isna().sum(),
+        "rows without a site, in no group of a site": usable.site.isna().sum() if "site" in columns.covariates else 0,
+    }
+    gaps = [f"{what}: {number}" for what, number in counted.items() if number]
+    gaps += [] if columns.patient else ["no column of the patient: every row counts as a patient of its own"]
+    return gaps + ([] if columns.second else ["no second model, so there are no comparisons"])
 
 
 def _number(rows: pd.DataFrame, name: str, column: str) -> pd.Series:

@@ -1,4 +1,4 @@
-"""The model against every baseline in the same exams, and groups of different patients against each other."""
+"""The model against every baseline in the same exams, and groups of exams against each other."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from liverstiff.evaluate.agreement import pearson, statistics_of
-from liverstiff.evaluate.bootstrap import MIN_PATIENTS, TOO_FEW, percentile_interval, resampled
+from liverstiff.evaluate.bootstrap import MIN_PATIENTS, TOO_FEW, fisher, percentile_interval, resampled
 from liverstiff.evaluate.correlations import dependent_tests, zou_interval
 from liverstiff.evaluate.discrimination import delong_test
-from liverstiff.evaluate.performance import BOOTSTRAP, Question, groups_of, one_per_patient
+from liverstiff.evaluate.draws import Draws, Indices
+from liverstiff.evaluate.performance import BOOTSTRAP, Groups, Question, one_per_patient
 from liverstiff.evaluate.residuals import holm
-from liverstiff.evaluate.sample import Array, Sample, UndefinedError
+from liverstiff.evaluate.sample import Array, Sample, UndefinedError, numbers
 
 COMPARED = ("pearson_r", "spearman_rho", "mae", "rmse", "r2", "lin_ccc")
 
@@ -139,12 +140,12 @@ def _independent(both: pd.DataFrame, question: Question, note: str) -> Iterator[
         yield {**row, "method": name + ONCE, **value, "statistic": test.statistic, "p": test.p, "note": note}
 
 
-def contrasts_between(analysed: pd.DataFrame, partitions: list[str], question: Question) -> pd.DataFrame:
-    """r and MAE of one group less another's, of different patients: two levels of a characteristic, two partitions.
+def contrasts_between(groups: Groups, question: Question) -> pd.DataFrame:
+    """r and MAE of one group less another's: two levels of a characteristic, two partitions.
 
-    Percentile intervals of groups resampled apart; of r also Zou's on one exam per patient.
+    Percentile intervals; a patient with exams in both groups is drawn as often for one as for the other. Of r also
+    Zou's, which takes the groups for independent: on one exam per patient, without patients that are in both.
     """
-    groups = {name: groups_of(analysed[analysed.partition == name]) for name in partitions}
     pairs = []
     for partition, found in groups.items():
         names = [name.split("=")[0] for name in found if name != "all"]
@@ -163,32 +164,47 @@ def contrasts_between(analysed: pd.DataFrame, partitions: list[str], question: Q
 
 
 def _apart(first: pd.DataFrame, second: pd.DataFrame, question: Question) -> Iterator[dict[str, Any]]:
-    samples = (Sample.of(first), Sample.of(second))
+    both = pd.concat([first, second])
+    draws = Draws.of(numbers(both.patient), question.resamples, question.seed)
+    places = np.split(np.arange(len(both)), [len(first)])
     size = {"n": len(first), "n_other": len(second)}
-    enough = min(sample.patients for sample in samples) >= MIN_PATIENTS
-    seeds = (question.seed, question.seed + 1)
-    drawn = [
-        resampled(sample, question.terms, question.resamples, seed, studentised=False) if enough else {}
-        for sample, seed in zip(samples, seeds, strict=True)
-    ]
+    plain = [statistics_of(Sample.of(rows), question.terms) for rows in (first, second)]
+    drawn: list[Values] = []
+    if min(first.patient.nunique(), second.patient.nunique()) >= MIN_PATIENTS:
+        drawn = [_of_draws(draws, exams, rows) for exams, rows in zip(places, (first, second), strict=True)]
     for name in ("pearson_r", "mae"):
         row = {"metric": name, "method": BOOTSTRAP, **size}
         try:
-            one, two = (statistics_of(sample, question.terms)[name]() for sample in samples)
+            one, two = (statistics[name]() for statistics in plain)
         except UndefinedError as why:
             yield {**row, "note": str(why)}
             continue
-        found = _difference(drawn[0][name] - drawn[1][name] if enough else None)
+        found = _difference(drawn[0][name] - drawn[1][name] if drawn else None)
         found.pop("p", None)
         yield {**row, "first": one, "second": two, "value": one - two, **found}
-    once = [one_per_patient(rows) for rows in (first, second)]
+    yield _by_zou(first, second)
+
+
+def _of_draws(draws: Draws, exams: Indices, rows: pd.DataFrame) -> Values:
+    """r and MAE of some exams in every resample."""
+    x, y = (rows[name].to_numpy(float) for name in ("estimate", "reference"))
+    a, b = x - x.mean(), y - y.mean()
+    sums = draws.sums(exams, np.column_stack([np.ones_like(x), a, b, a * a, b * b, a * b, np.abs(x - y)]))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {"pearson_r": np.tanh(fisher(sums[:6], axis=0)), "mae": sums[6] / sums[0]}
+
+
+def _by_zou(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
+    shared = set(first.patient) & set(second.patient)
+    once = [one_per_patient(rows[~rows.patient.isin(shared)]) for rows in (first, second)]
+    note = f"patients in both groups, left out: {len(shared)}" if shared else ""
     row = {"metric": "pearson_r", "method": f"Zou 2007{ONCE}", "n": len(once[0]), "n_other": len(once[1])}
     try:
         one, two = (pearson(rows.estimate.to_numpy(float), rows.reference.to_numpy(float)) for rows in once)
         low, high = zou_interval(one, len(once[0]), two, len(once[1]))
-        yield {**row, "first": one, "second": two, "value": one - two, "low": low, "high": high, "note": ""}
     except UndefinedError as why:
-        yield {**row, "note": str(why)}
+        return {**row, "note": _joined(str(why), note)}
+    return {**row, "first": one, "second": two, "value": one - two, "low": low, "high": high, "note": note}
 
 
 def _joined(*notes: str) -> str:

@@ -19,6 +19,7 @@ from liverstiff.evaluate.sample import Array, UndefinedError, constant
 from liverstiff.records import PARTITIONS
 
 DEVELOPMENT = PARTITIONS[0]
+NO_FOLD = "none"
 
 OF_THE_FOLD = "inner validation of the fold"
 OF_ALL_FOLDS = "inner validation of all folds"
@@ -43,11 +44,12 @@ class Development:
         The reference of a validation exam is that of its row in ``rows``; other exams are not used.
         """
         own = rows.loc[rows.partition == DEVELOPMENT, ["exam", "fold", "estimate", "reference"]]
-        own = own[own.fold.fillna("").astype(str) != ""]
+        own = own.assign(fold=folds_of(own))
+        own = own[own.fold != NO_FOLD]
         if validation is None or validation.empty:
-            return cls(own.assign(fold=own.fold.astype(str)), False)
+            return cls(own, False)
         table = validation[["exam", "fold", "estimate"]].merge(own[["exam", "reference"]], on="exam")
-        return cls(table.assign(fold=table.fold.astype(str)), True)
+        return cls(table.assign(fold=folds_of(table)), True)
 
     def for_fold(self, fold: str) -> tuple[pd.DataFrame, str]:
         """The exams that decide for the held-out exams of a fold, and what they are."""
@@ -81,9 +83,9 @@ def cutpoints_of(rows: pd.DataFrame, development: Development, thresholds: tuple
 
 
 def folds_of(rows: pd.DataFrame) -> pd.Series:
-    """The fold of each exam as text, ``none`` where it has none."""
+    """The fold of each exam as text, ``none`` where it has none; 0.0 is ``0``."""
     text = rows.fold.map(lambda fold: "" if pd.isna(fold) else str(fold).removesuffix(".0"))
-    return text.where(text != "", "none")
+    return text.where(text != "", NO_FOLD)
 
 
 def youden_cut(x: Array, y: Array, threshold: float) -> tuple[float, float]:

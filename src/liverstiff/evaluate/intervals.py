@@ -16,14 +16,24 @@ COLUMNS = ["partition", "group", "value", "low", "high", "mean_width", "median_w
 
 
 def coverage_of(
-    analysed: pd.DataFrame, partitions: list[str], bands: tuple[float, ...], resamples: int, seed: int
+    analysed: pd.DataFrame,
+    metrics: pd.DataFrame,
+    partitions: list[str],
+    bands: tuple[float, ...],
+    resamples: int,
+    seed: int,
 ) -> pd.DataFrame:
-    """Share of the references inside their interval: of all, by site, by band of the estimate (``estimate=3-4``)."""
+    """Share of the references inside their interval: of all, by site, by band of the estimate (``estimate=3-4``).
+
+    A group of ``metrics`` has the share and its interval from there.
+    """
     rows: list[dict[str, Any]] = []
     for partition in partitions:
         members = analysed[analysed.partition == partition].reset_index(drop=True)
         draws = Draws.of(numbers(members.patient), resamples, seed)
-        rows += [{"partition": partition, "group": name, **_row(part, draws)} for name, part in _groups(members, bands)]
+        known = _known(metrics[metrics.partition == partition])
+        for group, part in _groups(members, bands):
+            rows.append({"partition": partition, "group": group, **_row(part, draws), **known.get(group, {})})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -31,6 +41,12 @@ def band_names(bands: tuple[float, ...]) -> list[str]:
     """``under 2.5``, ``2.5-3``, ..., ``4 and over``."""
     between = [f"{low:g}-{high:g}" for low, high in pairwise(bands)]
     return [f"under {bands[0]:g}", *between, f"{bands[-1]:g} and over"] if bands else ["any"]
+
+
+def _known(metrics: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """By group, what the metrics of a partition already say."""
+    rows = metrics[metrics.metric == "interval_coverage"].set_index("group")[["value", "low", "high", "note"]]
+    return {str(group): dict(row) for group, row in rows.iterrows()}
 
 
 def _groups(members: pd.DataFrame, bands: tuple[float, ...]) -> list[tuple[str, pd.DataFrame]]:

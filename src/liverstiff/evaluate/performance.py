@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,9 @@ BOOTSTRAP = "patient bootstrap"
 EXACT = ("share_within_perfect",)
 """Not estimated from the exams, so without an interval."""
 
+Groups = dict[str, dict[str, pd.DataFrame]]
+"""By partition and name of the group, its rows of ``analysed.csv``."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -28,6 +32,11 @@ class Question:
     terms: Terms
     resamples: int
     seed: int
+
+
+def groups_by_partition(analysed: pd.DataFrame, partitions: list[str]) -> Groups:
+    """The groups of each partition, in order."""
+    return {name: groups_of(analysed[analysed.partition == name]) for name in partitions}
 
 
 def groups_of(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -45,15 +54,12 @@ def level_texts(values: pd.Series) -> pd.Series:
     return values.map(lambda value: "" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value))
 
 
-def performance_of(
-    analysed: pd.DataFrame, partitions: list[str], cutpoints: pd.DataFrame, question: Question
-) -> pd.DataFrame:
+def performance_of(groups: Groups, cutpoints: pd.DataFrame, question: Question) -> pd.DataFrame:
     """All metrics of each partition and of its groups, long."""
     rows: list[dict[str, Any]] = []
-    for partition in partitions:
-        for group, members in groups_of(analysed[analysed.partition == partition]).items():
-            sample = Sample.of(members, called_of(members, cutpoints))
-            rows += [{"partition": partition, "group": group, **row} for row in performance_of_group(sample, question)]
+    for (partition, group), members in _each(groups):
+        sample = Sample.of(members, called_of(members, cutpoints))
+        rows += [{"partition": partition, "group": group, **row} for row in performance_of_group(sample, question)]
     return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(("value", "low", "high"), float))
 
 
@@ -84,7 +90,7 @@ def metrics_of(performance: pd.DataFrame) -> pd.DataFrame:
 
 
 def thresholds_of(
-    performance: pd.DataFrame, analysed: pd.DataFrame, cutpoints: pd.DataFrame, thresholds: tuple[float, ...]
+    performance: pd.DataFrame, groups: Groups, cutpoints: pd.DataFrame, thresholds: tuple[float, ...]
 ) -> pd.DataFrame:
     """Discrimination at each threshold with the cut-point and its source; AUROC also by DeLong, one exam a patient."""
     split = performance.metric.str.rsplit("_", n=1)
@@ -93,8 +99,7 @@ def thresholds_of(
     table = table.assign(method=BOOTSTRAP)
     delong: list[dict[str, Any]] = []
     about: list[dict[str, Any]] = []
-    for (partition, group), _ in table.groupby(["partition", "group"], sort=False):
-        members = groups_of(analysed[analysed.partition == partition])[str(group)]
+    for (partition, group), members in _each(groups):
         for level in thresholds:
             key = {"partition": partition, "group": group, "threshold": level}
             about.append({**key, **_cut(members, cutpoints, level), "cases": int((members.reference >= level).sum())})
@@ -105,6 +110,12 @@ def thresholds_of(
     order = [*keys, "metric", "value", "low", "high", "method", "cut_point", "cut_source", "cases"]
     table["n"], table["patients"] = table.n.astype(int), table.patients.astype(int)
     return table[[*order, "n", "patients", "note"]]
+
+
+def _each(groups: Groups) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+    for partition, found in groups.items():
+        for group, members in found.items():
+            yield (partition, group), members
 
 
 def _cut(members: pd.DataFrame, cutpoints: pd.DataFrame, level: float) -> dict[str, Any]:
@@ -137,7 +148,7 @@ def one_per_patient(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[~rows.patient.duplicated()]
 
 
-def bland_altman_of(performance: pd.DataFrame, analysed: pd.DataFrame) -> pd.DataFrame:
+def bland_altman_of(performance: pd.DataFrame, groups: Groups) -> pd.DataFrame:
     """Bias, limits and proportional bias with patient intervals, beside the textbook's of independent exams.
 
     Columns: ``partition, group, statistic, value, low, high, textbook_low, textbook_high, n, patients, note``.
@@ -145,8 +156,7 @@ def bland_altman_of(performance: pd.DataFrame, analysed: pd.DataFrame) -> pd.Dat
     names = ["bias", "limit_low", "limit_high", "proportional_bias"]
     table = performance[performance.metric.isin(names)].rename(columns={"metric": "statistic"})
     rows: list[dict[str, Any]] = []
-    for (partition, group), _ in table.groupby(["partition", "group"], sort=False):
-        members = groups_of(analysed[analysed.partition == partition])[str(group)]
+    for (partition, group), members in _each(groups):
         try:
             found = BlandAltman.of(members.estimate.to_numpy(float), members.reference.to_numpy(float))
         except UndefinedError:

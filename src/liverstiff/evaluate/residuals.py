@@ -116,7 +116,8 @@ def contrasts_of(members: pd.DataFrame, covariate: str, unit: str) -> Iterator[C
         raise UndefinedError("no exam analysed")
     rows = members[known(members, covariate)]
     if rows.empty:
-        raise UndefinedError(f"{word} is not recorded")
+        given = covariate in LEVELS and covariate in members and (level_texts(members[covariate]) != "").any()
+        raise UndefinedError(f"no value is {' or '.join(LEVELS[covariate])}" if given else f"{word} is not recorded")
     if covariate in SLOPES:
         values = rows[covariate].to_numpy(float)
         low, high = np.quantile(values, [0.1, 0.9])

@@ -19,6 +19,7 @@ from liverstiff.evaluate.performance import (
     BOOTSTRAP,
     Question,
     bland_altman_of,
+    groups_by_partition,
     metrics_of,
     performance_of,
     thresholds_of,
@@ -66,17 +67,19 @@ def tables_of(study: Study, settings: EvaluateConfig, target: TargetConfig) -> T
     draws = (settings.resamples, settings.seed)
     models = study.models()
     cutpoints = cutpoints_of(analysed, models[MODEL][1], levels)
-    performance = performance_of(analysed, partitions, cutpoints, question)
+    groups = groups_by_partition(analysed, partitions)
+    performance = performance_of(groups, cutpoints, question)
+    metrics = metrics_of(performance)
     return {
-        "metrics": metrics_of(performance),
-        "thresholds": thresholds_of(performance, analysed, cutpoints, levels),
+        "metrics": metrics,
+        "thresholds": thresholds_of(performance, groups, cutpoints, levels),
         "cutpoints": cutpoints,
-        "bland_altman": bland_altman_of(performance, analysed),
+        "bland_altman": bland_altman_of(performance, groups),
         "residuals": residuals_of(analysed, partitions, target.unit, target.margin),
-        "subgroups": subgroups_of(analysed, partitions, settings.crossed, *draws),
-        "contrasts": contrasts_between(analysed, partitions, question),
+        "subgroups": subgroups_of(analysed, metrics, partitions, settings.crossed, *draws),
+        "contrasts": contrasts_between(groups, question),
         "comparisons": comparisons_of(analysed, partitions, study.baselines, question),
-        "coverage": coverage_of(analysed, partitions, target.bands, *draws),
+        "coverage": coverage_of(analysed, metrics, partitions, target.bands, *draws),
         "calibration": calibration_of(analysed, partitions, *draws),
         "roc": roc_of(analysed, partitions, levels),
         "decision": decision_of(models, partitions, levels, target.transform, *draws),

@@ -40,21 +40,41 @@ COLUMNS = [
     *("bias", "bias_low", "bias_high", "reference_sd", "note"),
 ]
 
+ESTIMATED = ("pearson_r", "mae", "bias")
+
 Group = tuple[str, int, Indices]
 """Its name, how many characteristics make it, and the places of its exams."""
 
 
 def subgroups_of(
-    analysed: pd.DataFrame, partitions: list[str], crossed: int, resamples: int, seed: int
+    analysed: pd.DataFrame, metrics: pd.DataFrame, partitions: list[str], crossed: int, resamples: int, seed: int
 ) -> pd.DataFrame:
-    """A row per partition and subgroup with n, r, MAE and bias; intervals by resampling the partition's patients."""
+    """A row per partition and subgroup with n, r, MAE and bias; intervals by resampling the partition's patients.
+
+    A subgroup that is a group of ``metrics`` has the numbers and intervals from there.
+    """
     rows: list[dict[str, Any]] = []
     for partition in partitions:
         members = analysed[analysed.partition == partition].reset_index(drop=True)
-        rows += [
-            {"partition": partition, **row} for row in rows_of(members, crossings(members, crossed), resamples, seed)
-        ]
+        known = known_of(metrics[metrics.partition == partition])
+        found = rows_of(members, crossings(members, crossed), known, resamples, seed)
+        rows += [{"partition": partition, **row} for row in found]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def known_of(metrics: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """What a row needs, by group, from the metrics of a partition."""
+    return {str(group): _known(rows.set_index("metric")) for group, rows in metrics.groupby("group")}
+
+
+def _known(metrics: pd.DataFrame) -> dict[str, Any]:
+    found: dict[str, Any] = {"reference_sd": metrics.value["reference_sd"]}
+    notes = []
+    for name in ESTIMATED:
+        value, low, high, note = (metrics[column][name] for column in ("value", "low", "high", "note"))
+        found |= {name: value, f"{name}_low": low, f"{name}_high": high}
+        notes.append(f"no r: {note}" if name == "pearson_r" and pd.isna(value) else note)
+    return {**found, "note": "; ".join(dict.fromkeys(filter(None, notes)))}
 
 
 def levels_of(rows: pd.DataFrame) -> dict[str, pd.Series]:
@@ -95,15 +115,17 @@ def crossings(rows: pd.DataFrame, most: int) -> Iterator[Group]:
                 told.add(exams.tobytes())
 
 
-def rows_of(members: pd.DataFrame, groups: Iterator[Group], resamples: int, seed: int) -> Iterator[dict[str, Any]]:
-    """One row per subgroup of the exams of a partition."""
+def rows_of(
+    members: pd.DataFrame, groups: Iterator[Group], known: dict[str, dict[str, Any]], resamples: int, seed: int
+) -> Iterator[dict[str, Any]]:
+    """One row per subgroup of the exams of a partition, of those ``known`` with what is known."""
     draws = Draws.of(numbers(members.patient), resamples, seed)
     x, y = members.estimate.to_numpy(float), members.reference.to_numpy(float)
 
     def row(group: Group) -> dict[str, Any]:
         title, size, exams = group
         told = {"subgroup": title, "characteristics": size, "n": len(exams), "patients": len(draws.patients(exams))}
-        return {**told, **agreement_of(draws, exams, x[exams], y[exams])}
+        return {**told, **(known.get(title) or agreement_of(draws, exams, x[exams], y[exams]))}
 
     with ThreadPoolExecutor(THREADS) as pool, threadpool_limits(1, "blas"):
         yield from pool.map(row, groups)
@@ -140,7 +162,7 @@ TWICE = np.where(PAIRS[0] == PAIRS[1], 1.0, 2.0)[:, None]
 def _intervals(draws: Draws, exams: Indices, columns: Array, z: float) -> dict[str, Interval]:
     patients, sums = draws.per_patient(exams, columns)
     if len(patients) < MIN_PATIENTS:
-        return dict.fromkeys(("pearson_r", "mae", "bias"), no_interval(TOO_FEW))
+        return dict.fromkeys(ESTIMATED, no_interval(TOO_FEW))
     products = sums[:, PAIRS[0]] * sums[:, PAIRS[1]]
     single = np.hstack([sums, products]).T.astype(np.float32)
     totals = (single @ draws.counts[patients]).astype(float)

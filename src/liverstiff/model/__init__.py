@@ -4,6 +4,7 @@ from liverstiff.model.choices import build
 from liverstiff.model.contract import Batch, Familiarity, Linear, Model, ModelConfig, channel_of, design, traits
 from liverstiff.model.inputs import (
     Fitted,
+    channels_of,
     channels_present,
     find_exams,
     fit_adc,
@@ -33,6 +34,7 @@ __all__ = [
     "ValueScale",
     "build",
     "channel_of",
+    "channels_of",
     "channels_present",
     "choose_device",
     "design",

@@ -48,6 +48,11 @@ class ModelConfig:
             raise ConfigError(f"train.model: got {self.kind!r}; expected one of {', '.join(KINDS)}")
         if not self.channels and not self.variables:
             raise ConfigError("train.inputs: nothing to learn from; name a sequence, a measure or a variable")
+        if self.kind == "ridge" and not self.variables:
+            raise ConfigError(
+                "train.model: ridge reads variables alone; set train.measured to volumes or signs, add record to "
+                "train.inputs, or take another model"
+            )
         if self.kind in ("swin", "densenet121", "published_like") and not self.channels:
             raise ConfigError(f"train.model: {self.kind} needs images; add them to train.inputs or take another model")
         if self.kind == "published_like" and (self.width % 64 or self.patch[0] != self.patch[1]):

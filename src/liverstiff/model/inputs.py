@@ -55,6 +55,11 @@ class Fitted:
     """Scale of the target: ``log`` or ``none``."""
 
 
+def channels_of(sequences: Sequence[str]) -> tuple[str, ...]:
+    """The channels that sequences give, in the order of the packs; diffusion gives two."""
+    return tuple(name for name in CHANNELS if ("DWI" if name == "ADC" else name) in sequences)
+
+
 def training_exams(splits: pd.DataFrame, fold: int) -> pd.DataFrame:
     """Rows ``exam, patient`` of the cross-validation that a fold's model may see: all but that fold's, by exam."""
     seen = (splits["partition"] == "cross-validation") & (pd.to_numeric(splits["fold"]) != fold)
@@ -192,7 +197,7 @@ def read_batch(found: pd.DataFrame, values: np.ndarray, fitted: Fitted) -> Batch
     Raises:
         DataError: for an exam without a usable channel, or whose image cannot be scaled.
     """
-    scaled, known = fitted.values.apply(values)
+    scaled, known = fitted.values.apply(values, found.index.tolist())
     present = channels_present(found, fitted.channels) & np.array(fitted.trained, dtype=bool)
     numbers = torch.from_numpy(present), torch.from_numpy(scaled), torch.from_numpy(known)
     if not fitted.channels:
@@ -205,15 +210,17 @@ def read_batch(found: pd.DataFrame, values: np.ndarray, fitted: Fitted) -> Batch
             f"packs: exam {exam} has none of {', '.join(CHANNELS)}; expected one; exclude it in the catalog"
         )
     which = [CHANNELS.index(name) for name in fitted.channels]
-    images, masks = [], []
-    for (exam, voxels, mask), channels in zip(_each(found), present, strict=True):
+    shape = image_shape(found)
+    images = torch.empty(len(found), len(which), *shape, dtype=torch.float16)
+    masks = torch.empty(len(found), *shape, dtype=torch.uint8)
+    for row, ((exam, voxels, mask), channels) in enumerate(zip(_each(found), present, strict=True)):
         try:
             conditioned = condition(voxels[which], mask == LIVER, channels, fitted)
         except ValueError as error:
             raise DataError(f"packs: exam {exam}: {error}; expected tissue contrast; look at its images") from None
-        images.append(torch.from_numpy(conditioned).half())
-        masks.append(torch.from_numpy(np.array(mask)))
-    return Batch(torch.stack(images), torch.stack(masks), *numbers)
+        images[row] = torch.from_numpy(conditioned)
+        masks[row] = torch.from_numpy(np.array(mask))
+    return Batch(images, masks, *numbers)
 
 
 def exam_arrays(found: pd.DataFrame, exam: str) -> tuple[np.ndarray, np.ndarray]:

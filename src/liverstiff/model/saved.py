@@ -34,7 +34,10 @@ class Description:
     fitted: Fitted
     """What was estimated on the training exams beside the weights."""
     sensitivity: float | None
-    """What other patients' images change the estimates of the inner validation by, in their SD; empty when not told."""
+    """What other patients' images, with masks, volumes and all signs measured on them, change the estimates of the
+    inner validation by, in their SD; empty when not told."""
+    voxel_sensitivity: float | None
+    """The same of the voxels alone: own signs, masks and present channels kept; empty when not told."""
     smearing: float
     """Factor from exp(mean of the log target) to its mean; 1 on another scale."""
     settings: dict[str, object]
@@ -95,14 +98,21 @@ def load_model(folder: Path) -> tuple[Model, Description]:
 def start_from(network: Model, path: Path) -> str:
     """Put the tensors of a safetensors file into the network where name and shape agree; says how many did.
 
+    What is fitted at once (the linear part, familiarity) does not start from anything and is left as it is.
+
     Raises:
-        ConfigError: for a file that is not there or no safetensors file, or none of whose tensors fits.
+        ConfigError: for a file that is not there or no safetensors file, none of whose tensors fits, or for a network
+            without weights to learn.
     """
     try:
         given = load_file(path)
     except (OSError, SafetensorError):
         raise ConfigError(f"train.pretrained: {path} cannot be read; expected a safetensors file; correct it") from None
-    own = network.state_dict()
+    learned = dict(network.named_parameters())
+    own = {n: tensor for n, tensor in network.state_dict().items() if n in learned or n.startswith(BODY)}
+    if not own:
+        kind = network.config.kind
+        raise ConfigError(f"train.pretrained: {kind} is fitted at once and starts from nothing; leave it out")
     named = {name: given.get(name, given.get(name.removeprefix(BODY))) for name in own}
     fitting = {name: tensor for name, tensor in named.items() if tensor is not None and own[name].shape == tensor.shape}
     wanted = [name for name in own if name.startswith(BODY) and network.config.kind == "published_like"]
@@ -112,7 +122,7 @@ def start_from(network: Model, path: Path) -> str:
             f"train.pretrained: no tensor of {path.name} has the name and shape of {lost[0].removeprefix(BODY)}; "
             "expected weights of the same architecture; correct train.model, width, depth or patch"
         )
-    network.load_state_dict(own | fitting)
+    network.load_state_dict(fitting, strict=False)
     return f"{len(fitting)} of {len(own)} tensors start from {path.name}"
 
 

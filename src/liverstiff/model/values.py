@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from liverstiff.errors import DataError
+from liverstiff.model.signs import VOLUMES, is_sign
 
 SKEWED = 0.5
-"""Variables that are never negative and have a skewness above this are taken as log(1 + value)."""
+"""Amounts that are never negative and have a skewness above this are taken as log(1 + value)."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +29,20 @@ class ValueScale:
     known: tuple[bool, ...]
     """At least one training exam has it. A variable never seen is not used."""
 
-    def apply(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Standardised numbers, float32, 0 where unknown, and flags of the known; (n, variable) each.
+    def apply(self, values: np.ndarray, exams: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Standardised numbers of n exams, float32, 0 where unknown, and flags of the known; (n, variable) each.
 
         Raises:
-            DataError: for a negative value where training had none and took logarithms.
+            DataError: for a negative value where training had none and took logarithms, naming the exam.
         """
         known = np.isfinite(values) & np.array(self.known, dtype=bool)
         negative = (np.where(known, values, 0) < 0) & np.array(self.logarithm, dtype=bool)
         if negative.any():
-            name = self.names[int(negative.any(axis=0).argmax())]
-            raise DataError(f"cohort: {name} is negative in one exam; expected 0 or more; correct the record")
+            row, column = np.argwhere(negative)[0]
+            raise DataError(
+                f"cohort: {self.names[column]} of exam {exams[row]} is negative, which it is in no training exam; "
+                "expected 0 or more; correct the record, or leave the variable out of train.record"
+            )
         scaled = (_logarithm(values, self.logarithm) - self.mean) / self.sd
         return np.where(known, scaled, 0.0).astype(np.float32), known
 
@@ -45,7 +50,10 @@ class ValueScale:
 def fit_values(values: np.ndarray, names: tuple[str, ...]) -> ValueScale:
     """The scale of numbers (n, variable), NaN where unknown."""
     known = np.isfinite(values)
-    logarithm = tuple(_skewed(column[column_known]) for column, column_known in zip(values.T, known.T, strict=True))
+    logarithm = tuple(
+        _is_amount(name) and _skewed(column[column_known])
+        for name, column, column_known in zip(names, values.T, known.T, strict=True)
+    )
     levels = _logarithm(values, logarithm)
     count = np.maximum(known.sum(axis=0), 1)
     mean = np.where(known, levels, 0).sum(axis=0) / count
@@ -53,6 +61,11 @@ def fit_values(values: np.ndarray, names: tuple[str, ...]) -> ValueScale:
     sd = np.where(sd > 1e-9, sd, 1.0)
     seen = tuple(bool(column.any()) for column in known.T)
     return ValueScale(tuple(names), logarithm, tuple(mean.tolist()), tuple(sd.tolist()), seen)
+
+
+def _is_amount(name: str) -> bool:
+    """False for a sign that is a logarithm already, which may be positive in all training exams by chance."""
+    return name in VOLUMES or not is_sign(name)
 
 
 def _skewed(values: np.ndarray) -> bool:

@@ -20,6 +20,9 @@ SMALLEST = 32
 DENSE = 1024
 """Features of DenseNet121 before its last layer."""
 
+GROUPS = 8
+"""Of normalisation in DenseNet121; divides the channels of every layer."""
+
 
 class Volumes(Model):
     """Features of one network over all channels, then the variables and which channels there are, then the head."""
@@ -72,7 +75,12 @@ def _swin(config: ModelConfig, channels: int) -> tuple[nn.Module, int]:
 
 
 def _densenet(config: ModelConfig, channels: int) -> tuple[nn.Module, int]:
-    """DenseNet121 without its last layer, and the number of its features."""
-    net = DenseNet121(spatial_dims=3, in_channels=channels, out_channels=1, dropout_prob=config.dropout)
+    """DenseNet121 without its last layer, and the number of its features.
+
+    With group in place of batch normalisation: averaged weights have no statistics of batches that belong to them, an
+    exam may be alone in a batch, and the deepest grid may be one voxel.
+    """
+    norm = ("group", {"num_groups": GROUPS})
+    net = DenseNet121(spatial_dims=3, in_channels=channels, out_channels=1, norm=norm, dropout_prob=config.dropout)
     net.class_layers.out = nn.Identity()
     return net, DENSE

@@ -20,8 +20,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from liverstiff.config import TargetConfig, TrainConfig
-from liverstiff.model import find_exams, fit_values, from_scale, names, raw_values, to_scale, training_exams
-from liverstiff.records import CHANNELS, PARTITIONS, SEQUENCES, read_table
+from liverstiff.model import (
+    channels_of,
+    find_exams,
+    fit_values,
+    from_scale,
+    names,
+    raw_values,
+    to_scale,
+    training_exams,
+)
+from liverstiff.records import PARTITIONS, read_table
 
 COLUMNS = ("baseline", "exam", "partition", "fold", "estimate")
 
@@ -40,6 +49,8 @@ class Baseline:
 
     inputs: pd.DataFrame
     make: Maker
+    skewed: bool = True
+    """Skewed columns are taken as logarithms."""
 
 
 def predict_baselines(
@@ -96,16 +107,16 @@ def all_baselines(cohort: pd.DataFrame, packs: list[Path], settings: TrainConfig
         "record_boosting": Baseline(record, boosting),
     }
     if set(FIB4) <= set(cohort) and fib4(cohort).notna().any():
-        found["fib4"] = Baseline(np.log(fib4(cohort)).to_frame("fib4"), line)
+        found["fib4"] = Baseline(np.log(fib4(cohort)).to_frame("fib4"), line, skewed=False)
     missing = record.isna().astype(float)
     if packs:
-        present = find_exams(packs, cohort.index.tolist(), CHANNELS)
-        signs = _values(cohort, present, names("signs", CHANNELS))
-        missing = missing.join(present[list(CHANNELS)].astype(float))
+        channels = channels_of(settings.sequences)
+        present = find_exams(packs, cohort.index.tolist(), channels)
+        signs = _values(cohort, present, names("signs", channels))
+        missing = missing.join(present[list(channels)].astype(float))
         found |= {"signs_ridge": Baseline(signs, ridge), "signs_record_ridge": Baseline(signs.join(record), ridge)}
-        for sequence in SEQUENCES:
-            of = ("DWI", "ADC") if sequence == "DWI" else (sequence,)
-            own = [name for name in names("signs", of) if ":" in name]
+        for sequence in settings.sequences:
+            own = [name for name in names("signs", channels_of([sequence])) if ":" in name]
             found[f"{sequence}_ridge"] = Baseline(signs[own], ridge)
     return found | {"missingness": Baseline(missing, ridge)}
 
@@ -135,7 +146,7 @@ def crossed(baseline: Baseline, reference: np.ndarray, rows: pd.DataFrame, trans
 
 def fitted(baseline: Baseline, reference: np.ndarray, training: np.ndarray, transform: str) -> np.ndarray:
     """Estimates (n,) of all exams by a fit on those of ``training``; smeared by the residuals of the fit."""
-    inputs = _logarithms(baseline.inputs, training)
+    inputs = _logarithms(baseline.inputs, training) if baseline.skewed else baseline.inputs.to_numpy(dtype=float)
     measured = to_scale(reference[training], transform)
     model = baseline.make().fit(inputs[training], measured)
     middle = model.predict(inputs)
@@ -180,5 +191,5 @@ def _flags(cohort: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
 def _logarithms(inputs: pd.DataFrame, training: np.ndarray) -> np.ndarray:
     """Inputs (n, k), skewed ones as logarithms, which is decided on the training exams; NaN where unknown."""
     values = inputs.to_numpy(dtype=float)
-    scaled, known = fit_values(values[training], tuple(map(str, inputs))).apply(values)
+    scaled, known = fit_values(values[training], tuple(map(str, inputs))).apply(values, inputs.index.tolist())
     return np.where(known, scaled, np.nan)

@@ -73,7 +73,8 @@ def ensemble(rows: pd.DataFrame, source: Source, folds: list[Fold], device: torc
     The spread is that of a mixture: the root of the mean squared spread and the variance between the folds.
     """
     exams = rows["exam"].tolist()
-    tables = [estimate(network.to(device), described, exams, source) for network, described in folds]
+    found, values = gather(exams, source, folds[0][1])
+    tables = [apply(network.to(device), described, found, values) for network, described in folds]
     transform = folds[0][1].fitted.transform
     values, spread = (np.stack([table[name].to_numpy() for table in tables]) for name in ("estimate", "spread"))
     apart = to_scale(values, transform).std(axis=0)
@@ -83,17 +84,32 @@ def ensemble(rows: pd.DataFrame, source: Source, folds: list[Fold], device: torc
     return describe(table, source, [described for _, described in folds]).assign(fold="ensemble")
 
 
-@torch.no_grad()
+def gather(exams: list[str], source: Source, described: Description) -> tuple[pd.DataFrame, np.ndarray]:
+    """Where exams lie, and their numbers (n, variable): the same for the models of all folds, so measured once."""
+    found = find_exams(source.packs, exams, described.fitted.channels)
+    return found, raw_values(source.cohort, found, described.architecture.variables)
+
+
 def estimate(network: Model, described: Description, exams: list[str], source: Source) -> pd.DataFrame:
+    """The estimates of :func:`apply` of exams that are found and measured for this model."""
+    return apply(network, described, *gather(exams, source, described))
+
+
+@torch.no_grad()
+def apply(network: Model, described: Description, found: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
     """``exam, estimate`` (in the unit of the target), ``spread``, its predicted SD on the scale of the target, and
     ``distance`` from the training exams.
+
+    Args:
+        network: on its device.
+        described: of the network.
+        found: where the n exams lie.
+        values: (n, variable), as they were measured and recorded.
     """
     device = next(network.buffers()).device
     fitted = described.fitted
-    found = find_exams(source.packs, exams, fitted.channels)
-    values = raw_values(source.cohort, found, described.architecture.variables)
     parts = []
-    for start in range(0, len(exams), BATCH):
+    for start in range(0, len(found), BATCH):
         some = slice(start, start + BATCH)
         batch = read_batch(found.iloc[some], values[some], fitted).to(device)
         batch = batch.of(torch.arange(batch.size, device=device))
@@ -103,7 +119,7 @@ def estimate(network: Model, described: Description, exams: list[str], source: S
     mean, spread, distance = torch.cat(parts, dim=1).cpu().numpy().astype(np.float64)
     middle = from_scale(fitted.target_mean + fitted.target_sd * mean, fitted.transform)
     columns = {"estimate": described.smearing * middle, "spread": fitted.target_sd * spread, "distance": distance}
-    return pd.DataFrame({"exam": exams, **columns})
+    return pd.DataFrame({"exam": list(found.index), **columns})
 
 
 def describe(table: pd.DataFrame, source: Source, by: list[Description]) -> pd.DataFrame:

@@ -38,13 +38,25 @@ def cross_intervals(table: pd.DataFrame, reference: pd.Series, coverage: float, 
 
 
 def cross_unlike(table: pd.DataFrame, share: float) -> pd.DataFrame:
-    """Flag out-of-fold exams further from their fold's training than ``share`` of the exams of the other folds."""
+    """Flag out-of-fold exams further from their fold's training than ``share`` of the exams of the other folds.
+
+    See :func:`with_likeness`.
+    """
     distance = table["distance"].to_numpy()
     limit = np.empty(len(table))
     for fold in table["fold"].unique():
         own = (table["fold"] == fold).to_numpy()
         limit[own] = conformal_quantile(distance[~own], share)
-    return flagged(table, distance > limit, "unlike_training")
+    return with_likeness(table, limit)
+
+
+def with_likeness(table: pd.DataFrame, limit: np.ndarray) -> pd.DataFrame:
+    """Flag exams at a ``distance`` above ``limit`` (n,) ``unlike_training``; ``likeness_unavailable`` without a limit.
+
+    Too few exams give an infinite limit: nothing is then known, which is not the same as being alike.
+    """
+    unlike = flagged(table, table["distance"].to_numpy() > limit, "unlike_training")
+    return flagged(unlike, ~np.isfinite(limit), "likeness_unavailable")
 
 
 def flagged(table: pd.DataFrame, rows: np.ndarray, flag: str) -> pd.DataFrame:

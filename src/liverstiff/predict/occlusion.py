@@ -7,6 +7,7 @@ anything is measured or scaled on them, so that signs and network are explained 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import matplotlib
@@ -18,9 +19,9 @@ from scipy import ndimage
 
 from liverstiff.config import PredictConfig
 from liverstiff.model import Batch, Description, Model, choose_device, load_model
-from liverstiff.model.inputs import condition, exam_arrays, find_exams, raw_values
+from liverstiff.model.inputs import channels_present, condition, exam_arrays, find_exams, raw_values
 from liverstiff.model.signs import measure
-from liverstiff.predict.estimates import Fold, Source
+from liverstiff.predict.estimates import Fold, Source, check_models
 from liverstiff.records import CHANNELS, LIVER, read_table
 
 BLOCKS = (8, 8, 4)
@@ -58,14 +59,17 @@ def explain_partition(
 
     Raises:
         ConfigError: for a device that is not there.
+        DataError: for a model that belongs to another split.
     """
     device = choose_device(settings.device, "predict.device")
     torch.set_num_threads(threads)
     folder.mkdir(parents=True, exist_ok=True)
     source = Source(packs, read_table(cohort).set_index("exam"))
     folds = [(network.to(device), described) for network, described in map(load_model, models)]
+    split = read_table(splits)
+    check_models(folds, split)
     rows = []
-    for exam, partition, shown in gallery(read_table(splits), source.cohort, folds, settings.gallery):
+    for exam, partition, shown in gallery(split, source.cohort, folds, settings.gallery):
         images, mask, maps = explain_exam(exam, shown, source)
         draw(images, mask, maps, folder / f"{exam}.png")
         rows.append({"exam": exam, "partition": partition} | summary(maps, mask))
@@ -92,9 +96,23 @@ def explain_exam(exam: str, folds: list[Fold], source: Source) -> tuple[np.ndarr
     channels = folds[0][1].fitted.channels
     found = find_exams(source.packs, [exam], channels)
     images, mask = exam_arrays(found, exam)
-    maps = [occlude(network, described, found, images, mask, source.cohort) for network, described in folds]
+    values = covered_values(found, images, mask, source.cohort, folds[0][1].architecture.variables)
+    maps = [occlude(network, described, found, images, mask, values) for network, described in folds]
     which = [CHANNELS.index(name) for name in channels]
     return images[which], mask, np.mean(maps, axis=0)
+
+
+def covered_values(
+    found: pd.DataFrame, images: np.ndarray, mask: np.ndarray, cohort: pd.DataFrame, names: tuple[str, ...]
+) -> np.ndarray:
+    """Numbers (1 + block, variable) of an exam, as it is and with each block covered: signs change, the record not."""
+    values = raw_values(cohort, found, names)[0]
+    present = found[list(CHANNELS)].to_numpy(dtype=bool)[0]
+    rows = [values]
+    for covered in cover(images):
+        signs = measure(covered, mask, present)
+        rows.append(np.array([signs.get(name, value) for name, value in zip(names, values, strict=True)]))
+    return np.array(rows, dtype=float).reshape(len(rows), len(names))
 
 
 @torch.no_grad()
@@ -104,29 +122,24 @@ def occlude(
     found: pd.DataFrame,
     images: np.ndarray,
     mask: np.ndarray,
-    cohort: pd.DataFrame,
+    values: np.ndarray,
 ) -> np.ndarray:
     """Absolute change of the estimate (on the scale of the target) when a block is covered; (block x, y, z).
 
-    A block is covered in all channels by the mean of that channel over the box.
+    A block is covered in all channels by the mean of that channel over the box; ``values`` are those of
+    :func:`covered_values`.
     """
     device = next(network.buffers()).device
-    names, fitted = described.architecture.variables, described.fitted
-    values = raw_values(cohort, found, names)[0]
-    present = found[list(CHANNELS)].to_numpy(dtype=bool)[0]
+    fitted, n = described.fitted, len(values)
+    present = channels_present(found, fitted.channels)[0] & np.array(fitted.trained, dtype=bool)
     which = [CHANNELS.index(name) for name in fitted.channels]
-    flags = present[which] & np.array(fitted.trained, dtype=bool)
-    rows, voxels = [], []
-    for covered in [images.astype(np.float32), *cover(images)]:
-        signs = measure(covered, mask, present)
-        rows.append([signs.get(name, value) for name, value in zip(names, values, strict=True)])
-        voxels.append(condition(covered[which], mask == LIVER, flags, fitted))
-    scaled, known = fitted.values.apply(np.array(rows, dtype=float).reshape(len(rows), len(names)))
-    n = len(rows)
+    every = chain([images.astype(np.float32)], cover(images))
+    voxels = [condition(covered[which], mask == LIVER, present, fitted) for covered in every]
+    scaled, known = fitted.values.apply(values, [str(found.index[0])] * n)
     batch = Batch(
         torch.from_numpy(np.stack(voxels)),
         torch.from_numpy(np.array(mask)).expand(n, -1, -1, -1),
-        torch.from_numpy(flags).expand(n, -1),
+        torch.from_numpy(present).expand(n, -1),
         torch.from_numpy(scaled),
         torch.from_numpy(known),
     )
@@ -165,7 +178,7 @@ def draw(images: np.ndarray, mask: np.ndarray, maps: np.ndarray, path: Path) -> 
     """The slice with most liver: each channel, with the liver's border, and the change in colour over the first."""
     z = int((mask == LIVER).sum(axis=(0, 1)).argmax())
     heat = ndimage.zoom(maps, [n / k for n, k in zip(mask.shape, BLOCKS, strict=True)], order=1)[..., z]
-    figure = Figure(figsize=(2.2 * (len(images) + 1), 2.4), dpi=110)
+    figure = Figure(figsize=(2.2 * (len(images) + 1), 2.4), dpi=110, facecolor="black")
     axes = figure.subplots(1, len(images) + 1)
     for axis, image in zip(axes, [*images, images[0]], strict=True):
         axis.imshow(image[..., z].T.astype(np.float32), cmap="gray", origin="lower")
@@ -173,4 +186,6 @@ def draw(images: np.ndarray, mask: np.ndarray, maps: np.ndarray, path: Path) -> 
         axis.set_axis_off()
     colours = matplotlib.colormaps["inferno"]
     axes[-1].imshow(heat.T, cmap=colours, origin="lower", alpha=0.6, vmin=0)
+    for axis in axes:
+        axis.invert_xaxis()  # the patient's right on the left
     figure.savefig(path, bbox_inches="tight", metadata={"Software": None})

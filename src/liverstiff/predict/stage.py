@@ -19,8 +19,9 @@ from liverstiff.predict.intervals import (
     flagged,
     scores_of,
     with_intervals,
+    with_likeness,
 )
-from liverstiff.predict.suspicion import check_plausible
+from liverstiff.predict.suspicion import suspicion
 from liverstiff.records import PARTITIONS, read_table
 
 COLUMNS = ("exam", "fold", "estimate", "low", "high", "sequences", "flags", "spread", "distance")
@@ -37,6 +38,7 @@ def predict_partition(
     predictions: Path,
     settings: PredictConfig,
     target: TargetConfig,
+    variant: bool = False,
     threads: int = 1,
 ) -> None:
     """Write :data:`COLUMNS` of a partition, a row per exam, by exam.
@@ -52,6 +54,8 @@ def predict_partition(
             ``settings.interval`` of like exams; both are empty where too few residuals exist to give one.
         settings: config section ``predict``.
         target: config section ``target``.
+        variant: the models are a variant beside the study's own: when they know too much of the record alone, their
+            exams are flagged ``suspicious_record`` and a line says why, but nothing stops.
         threads: CPU threads.
 
     Raises:
@@ -75,13 +79,18 @@ def predict_partition(
     if partition == "cross-validation":
         table = cross_unlike(out_of_fold(rows, source, folds, device), settings.unlike)
         if not folds[0][1].fitted.channels:
-            check_plausible(table, source.cohort, folds[0][1].architecture.variables, settings, target)
+            wrong = suspicion(table, source.cohort, folds[0][1].architecture.variables, settings, target)
+            if wrong and not variant:
+                raise DataError(f"predict: {wrong}")
+            if wrong:
+                print(f"predict: WARNING: {wrong}", flush=True)
+                table = flagged(table, np.full(len(table), True), "suspicious_record")
         table = cross_intervals(table, source.cohort["reference"], settings.interval, transform)
     else:
         table = ensemble(rows, source, folds, device)
         crossed = _calibration(calibration, partition)
         limit = conformal_quantile(crossed["distance"].to_numpy(), settings.unlike)
-        table = flagged(table, table["distance"].to_numpy() > limit, "unlike_training")
+        table = with_likeness(table, np.full(len(table), limit))
         scores = scores_of(crossed, source.cohort["reference"], transform)
         table = with_intervals(table, np.full(len(table), conformal_quantile(scores, settings.interval)), transform)
     table[list(COLUMNS)].to_csv(predictions, index=False, float_format="%.6g")

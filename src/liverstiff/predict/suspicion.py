@@ -7,7 +7,6 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from liverstiff.config import PredictConfig, TargetConfig
-from liverstiff.errors import DataError
 from liverstiff.model import raw_values, to_scale
 
 LEAST = 20
@@ -17,9 +16,9 @@ NAMED = 3
 """Variables that the message names."""
 
 
-def check_plausible(
+def suspicion(
     table: pd.DataFrame, cohort: pd.DataFrame, variables: tuple[str, ...], settings: PredictConfig, target: TargetConfig
-) -> None:
+) -> str:
     """Compare out-of-fold estimates of a model without images with what a health record can tell.
 
     Args:
@@ -29,8 +28,8 @@ def check_plausible(
         settings: what is suspicious.
         target: the scale, and the threshold of a case.
 
-    Raises:
-        DataError: when AUROC or R2 is larger, naming the variables that go with the target most closely.
+    Returns:
+        What is wrong when AUROC or R2 is larger, naming the variables that go with the target most closely; else empty.
     """
     reference = cohort.loc[table["exam"], "reference"].to_numpy(dtype=float)
     estimate = table["estimate"].to_numpy(dtype=float)
@@ -39,11 +38,11 @@ def check_plausible(
     area, r2 = auroc(reference >= threshold, estimate), explained(measured, to_scale(estimate, target.transform))
     print(f"predict: record alone, AUROC(>= {threshold:g} {target.unit}) {area:.3f}, R2 {r2:.3f}", flush=True)
     if not (area > settings.suspicious_auroc or r2 > settings.suspicious_r2):
-        return
+        return ""
     found = pd.DataFrame(index=pd.Index(table["exam"], name="exam"))
     closest = closest_variables(raw_values(cohort, found, variables), measured, variables)
-    raise DataError(
-        f"predict: the record alone reaches AUROC {area:.3f} and R2 {r2:.3f}; more than {settings.suspicious_auroc:g} "
+    return (
+        f"the record alone reaches AUROC {area:.3f} and R2 {r2:.3f}; more than {settings.suspicious_auroc:g} "
         f"or {settings.suspicious_r2:g} means that a variable was made from the target; look at {', '.join(closest)}; "
         "take it out of train.record, or raise predict.suspicious_auroc and predict.suspicious_r2"
     )

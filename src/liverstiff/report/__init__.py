@@ -34,8 +34,9 @@ def write_report(
 
     Args:
         tables: by name, see :data:`liverstiff.report.study.TABLES`; a section without its table says so.
-        shards: by kind of picture (``overlay``, ``checkerboard``, ``elastogram``, ``attention``) the shard folders with
-            ``*/*/*desc-<kind>.png`` and the table of measures.
+        shards: by kind of picture (``overlay``, ``checkerboard``, ``elastogram``) the shard folders with
+            ``*/*/*desc-<kind>.png`` and the table of measures; as ``explained`` the folders with ``<exam>.png`` and
+            ``explained.csv`` of what estimates rest on.
         histories: ``history.csv`` of each fold.
         config: the whole configuration as plain values; paths are not shown.
         report: output, the page.

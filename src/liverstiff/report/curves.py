@@ -58,7 +58,7 @@ def decision(ax: Axes, rows: pd.DataFrame) -> None:
     ax.axhline(0, color=INK, linewidth=0.9, label="act never", zorder=2)
     top = max(float(rows.net_benefit.max()), float(first.treat_all.max()), 0.02)
     ax.set(xlim=(0, 1), ylim=(-0.25 * top, 1.1 * top), xlabel="Risk at which one acts", ylabel="Net benefit")
-    ax.legend(loc="upper right")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0))
 
 
 def equivalence(ax: Axes, labels: list[str], rows: pd.DataFrame, margin: float, xlabel: str) -> None:
@@ -88,6 +88,6 @@ def covered(ax: Axes, labels: list[str], rows: pd.DataFrame, nominal: float) -> 
     ax.set_yticks(range(len(labels)), labels[::-1])
     ax.set_ylim(-0.7, len(labels) - 0.3)
     ax.set_xlim(max(-3.0, min(45.0, 100 * float(rows[["value", "low"]].min().min()) - 5)), 103)
-    ax.set_xlabel("Intervals that hold the reference, %")
+    ax.set_xlabel("Coverage, %")
     ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0, labelcolor=INK)

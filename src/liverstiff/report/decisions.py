@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import pandas as pd
 
-from liverstiff.report import curves, plots
-from liverstiff.report.figure import drawn
+from liverstiff.config import PredictConfig
+from liverstiff.report import curves, cutpoints, plots
+from liverstiff.report.figure import drawn_of, told
 from liverstiff.report.results import why_no_interval
-from liverstiff.report.study import Block, Cell, Figure, Head, Row, Section, Study, filled, gap_blocks, records, rows_of
-from liverstiff.report.wording import Estimate, Number, group_text, metric_wording, p_text, partition_text
+from liverstiff.report.study import Block, Cell, Figure, Head, Row, Section, Study, filled, rows_of
+from liverstiff.report.wording import (
+    Estimate,
+    Number,
+    baseline_text,
+    group_text,
+    metric_wording,
+    p_value,
+    partition_text,
+)
 
+COMPARED = ("pearson_r", "mae")
+"""Measures of the comparison that are not folded away."""
 SHOWN = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv")
 BOOTSTRAP = "patient bootstrap"
+MODEL = "model"
+"""Name of the model among its baselines, in the table of decision curves."""
+RIVALS = 2
+"""Baselines drawn beside the model in a decision curve; all are in the table."""
 
 
 def thresholds(study: Study) -> Section:
@@ -28,49 +43,53 @@ def thresholds(study: Study) -> Section:
         if len(here):
             tables.append(_threshold_table(study, partition, here))
     lead = (
-        f"Telling exams at or above a threshold of {study.target.name} from those below. Cut-points of the estimate "
-        "were fixed on other exams than those they are tested on."
+        f"Telling exams at or above a threshold of {study.target.name} from those below, at "
+        f"{cutpoints.in_words(study.tables['cutpoints'])}. None was chosen on the exams that it is tested on."
     )
     blocks = [Block("small_figures", figures)] if figures else []
-    return Section("thresholds", "Thresholds", "Thresholds", lead, [*blocks, *tables, *gaps, *gap_blocks(study)])
+    return Section("thresholds", "Thresholds", "Thresholds", lead, [*blocks, *tables, *gaps])
 
 
 def _roc(study: Study, partition: str, points: pd.DataFrame) -> Figure:
-    table = study.tables["metrics"]
-    here = table[(table.partition == partition) & (table.group == "all") & table.metric.str.startswith("auroc_")]
-    told = ", ".join(
-        f"{metric_wording(row.metric, study.target)[0]} {Number(row.value).text}"
-        for row in records(here)
-        if pd.notna(row.value)
-    )
-    title = partition_text(partition)
-    return drawn(
+    table = study.of("metrics", partition)
+    here = table[(table.group == "all") & table.metric.str.startswith("auroc_") & table.value.notna()]
+    areas = told([metric_wording(metric, study.target)[0] for metric in here.metric], map(Number, here.value))
+    return drawn_of(
         study,
-        f"roc_{partition}",
+        partition,
+        "roc",
         lambda ax: curves.roc(ax, points, study.unit),
-        caption=f"{title}: ROC curves by threshold.",
-        alt=f"{title}, ROC curves: {told or 'area not defined'}.",
-        small=study.small(study.exams(partition)),
+        caption="ROC curves by threshold",
+        alt=f"ROC curves: {areas or 'area not defined'}",
         size=(3.1, 3.1),
     )
 
 
 def _threshold_table(study: Study, partition: str, here: pd.DataFrame) -> Block:
-    rows = []
-    for level, part in here.groupby("threshold", sort=True):
+    rows, cuts = [], cutpoints.of_partition(study, partition)
+    for level in sorted(here.threshold.unique()):
+        part = here[here.threshold == level]
         by_metric = part.set_index("metric")
-        cells = [
+        cells: list[Cell] = [
             Estimate.of(pd.Series({**by_metric.loc[name].to_dict(), "metric": name}))
             if name in by_metric.index
             else "not computed"
             for name in SHOWN
         ]
         first = part.iloc[0]
-        cases = (Number(int(first.cases), 0), " of ", Number(int(first.n), 0)) if pd.notna(first.cases) else "–"
-        rows.append(Row(f"{level:g} {study.unit}", [cases, *cells], study.small(int(first.n))))
-    heads = [Head("Threshold"), Head("Cases"), *(Head(study.label(name)) for name in SHOWN)]
+        cases = (
+            (Number(int(first.cases), 0), "\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}", Number(int(first.n), 0))
+            if pd.notna(first.cases)
+            else "–"
+        )
+        cells = [cases, cutpoints.shown(cuts, level), *cells]
+        rows.append(Row(f"{level:g} {study.unit}", cells, study.small(int(first.n))))
+    heads = [Head("Threshold"), Head("Cases"), Head(f"Cut-point, {study.unit}")]
+    heads += [Head(study.label(name)) for name in SHOWN]
     sources = [source for source in dict.fromkeys(here.cut_source) if source] if "cut_source" in here else []
-    notes = [*why_no_interval(rows), *([f"Cut-points from: {'; '.join(sources)}."] if sources else [])]
+    notes = [*why_no_interval(rows), *cutpoints.lacking(cuts, study.unit)]
+    folds = "; the range is over folds" if cuts.fold.nunique() > 1 else ""
+    notes += [f"Cut-points from: {'; '.join(sources)}{folds}."] if sources else []
     return Block("table", rows, f"{partition_text(partition)}: detection at each threshold", notes, heads)
 
 
@@ -85,33 +104,36 @@ def comparisons(study: Study) -> Section:
     if table.empty:
         gap = Block("gap", "No estimates of a baseline were handed over, so the model is compared with none.")
         return Section("comparisons", "Baselines", title, lead, [gap])
-    blocks = []
+    figures, tables = [], []
     for partition in [name for name in filled(study) if (table.partition == name).any()]:
         here = study.of("comparisons", partition)
-        figure = _difference_of_r(study, partition, here)
-        blocks += [Block("small_figures", [figure])] if figure else []
-        blocks.append(_comparison_table(study, partition, here[here.method == BOOTSTRAP], "table"))
-        others = here[here.method != BOOTSTRAP]
+        figures += _difference_of_r(study, partition, here)
+        paired, others = here[here.method == BOOTSTRAP], here[here.method != BOOTSTRAP]
+        first = paired.metric.isin(COMPARED)
+        tables.append(_comparison_table(study, partition, paired[first], "model and baselines"))
+        if len(paired[~first]):
+            tables.append(_comparison_table(study, partition, paired[~first], "other measures", "folded_table"))
         if len(others):
-            blocks.append(_comparison_table(study, partition, others, "folded_table"))
-    return Section("comparisons", "Baselines", title, lead, blocks)
+            caption = "other tests, one exam per patient"
+            tables.append(_comparison_table(study, partition, others, caption, "folded_table"))
+    blocks = [Block("small_figures", figures)] if figures else []
+    return Section("comparisons", "Baselines", title, lead, [*blocks, *tables])
 
 
-def _comparison_table(study: Study, partition: str, here: pd.DataFrame, kind: str) -> Block:
+def _comparison_table(study: Study, partition: str, here: pd.DataFrame, caption: str, kind: str = "table") -> Block:
+    methods = here.method.nunique() > 1
     rows = [
         Row(
-            f"{row.baseline}: {study.label(row.metric)}",
-            [_value(row.model), _value(row.rival), _difference(row), p_text(float(row.p)), p_text(float(row.p_holm))]
-            + ([] if kind == "table" else [row.method]),
+            f"{baseline_text(row.baseline)}: {study.label(row.metric)}",
+            [_value(row.model), _value(row.rival), _difference(row), p_value(float(row.p)), p_value(float(row.p_holm))]
+            + ([row.method] if methods else []),
             study.small(int(row.n)),
         )
         for row in rows_of(here)
     ]
     heads = [Head("Baseline and measure"), Head("Model"), Head("Baseline"), Head("Difference"), Head("p")]
-    heads += [Head("p (Holm)")] + ([] if kind == "table" else [Head("Method")])
-    title = partition_text(partition)
-    caption = f"{title}: model and baselines" if kind == "table" else f"{title}: other tests, one exam per patient"
-    return Block(kind, rows, caption, why_no_interval(rows), heads)
+    heads += [Head("p\N{NO-BREAK SPACE}(Holm)"), *([Head("Method")] if methods else [])]
+    return Block(kind, rows, f"{partition_text(partition)}: {caption}", why_no_interval(rows), heads)
 
 
 def _value(value: object) -> Cell:
@@ -123,32 +145,33 @@ def _difference(row: pd.Series) -> Estimate:
     return Estimate.of(row, digits=3)
 
 
-def _difference_of_r(study: Study, partition: str, here: pd.DataFrame) -> Figure | None:
+def _difference_of_r(study: Study, partition: str, here: pd.DataFrame) -> list[Figure]:
     """r of the model less r of each baseline."""
     rows = here[(here.metric == "pearson_r") & (here.method == BOOTSTRAP) & here.value.notna()]
     if rows.empty:
-        return None
-    labels = list(rows.baseline)
-    told = "; ".join(f"{row.baseline} {Number(row.value).text}" for row in records(rows))
+        return []
+    labels = [baseline_text(name) for name in rows.baseline]
 
     def draw(ax: plots.Axes) -> None:
         ax.axvline(0, color=plots.MUTED, linewidth=1, zorder=1)
-        plots.forest(ax, labels, rows, "r of the model − r of the baseline")
+        plots.forest(ax, labels, rows, "Difference in r")
 
-    return drawn(
+    figure = drawn_of(
         study,
-        f"comparison_{partition}",
+        partition,
+        "comparison",
         draw,
-        caption=f"{partition_text(partition)}: what the model adds in r, 95 % interval; right of 0 it is better.",
-        alt=f"{partition_text(partition)}, r of the model less r of the baseline: {told}.",
-        small=study.small(int(rows.n.min())),
+        caption="what the model adds in r, 95 % interval; right of 0 it is better",
+        alt=f"r of the model less r of the baseline: {told(labels, map(Number, rows.value))}",
+        least=int(rows.n.min()),
         size=(3.4, 0.9 + 0.26 * len(labels)),
     )
+    return [figure]
 
 
 def uncertainty(study: Study) -> Section:
     """Do the intervals hold what they promise, everywhere?"""
-    promised = float(study.config.get("predict", {}).get("interval", 0.90))
+    promised = PredictConfig(**study.config.get("predict", {})).interval
     text = Number(promised, 0, 100).text
     figures, tables, gaps = [], [], []
     for partition in filled(study):
@@ -164,20 +187,21 @@ def uncertainty(study: Study) -> Section:
         "Overall, by band of the estimate, and by site: an interval that is right on average may be wrong for some."
     )
     blocks = [Block("small_figures", figures)] if figures else []
-    return Section("uncertainty", "Uncertainty", "Uncertainty", lead, [*blocks, *tables, *gaps, *gap_blocks(study)])
+    return Section("uncertainty", "Uncertainty", "Uncertainty", lead, [*blocks, *tables, *gaps])
 
 
 def _coverage(study: Study, partition: str, known: pd.DataFrame, promised: float) -> Figure:
-    labels = [f"{_group(study, row.group)} ({int(row.n):,})" for row in records(known)]
-    told = "; ".join(f"{_group(study, row.group)} {Number(row.value, 0, 100).text} %" for row in records(known))
-    title = partition_text(partition)
-    return drawn(
+    names = [_group(study, group) for group in known.group]
+    labels = [f"{name} ({int(exams):,})" for name, exams in zip(names, known.n, strict=True)]
+    shares = (f"{Number(share, 0, 100).text} %" for share in known.value)
+    return drawn_of(
         study,
-        f"coverage_{partition}",
+        partition,
+        "coverage",
         lambda ax: curves.covered(ax, labels, known, promised),
-        caption=f"{title}: intervals that hold the reference; dashed: promised.",
-        alt=f"{title}, intervals that hold the reference: {told}.",
-        small=study.small(int(known.n.min())),
+        caption="share of intervals that hold the reference; dashed: promised",
+        alt=f"intervals that hold the reference: {told(names, shares)}",
+        least=int(known.n.min()),
         size=(3.2, 0.85 + 0.23 * len(labels)),
     )
 
@@ -207,10 +231,14 @@ def decision(study: Study) -> Section:
         here = study.of("decision", partition)
         here = here[here.threshold == level]
         known = here[here.net_benefit.notna()]
-        if len(known):
-            figures.append(_decision(study, partition, known))
+        own = here[here.model == MODEL]
+        if (known.model == MODEL).any():
+            figures.append(_decision(study, partition, _strongest(known)))
         else:
-            why = "; ".join(dict.fromkeys(note for note in here.note if note)) or "no curve was handed over"
+            why = (
+                "; ".join(dict.fromkeys(note.removeprefix("no risk: ") for note in own.note if note))
+                or "no curve was handed over"
+            )
             gaps.append(Block("gap", f"{partition_text(partition)}: no decision curve: {why}."))
     lead = (
         f"Would acting on the estimate do more good than harm? Case: {level:g} {study.unit} or more. A curve above "
@@ -219,17 +247,27 @@ def decision(study: Study) -> Section:
         else "No threshold is configured, so no decision follows from the estimate."
     )
     blocks = [Block("small_figures", figures)] if figures else []
-    return Section("decision", "Decisions", "Decision curve", lead, [*blocks, *gaps, *gap_blocks(study)])
+    return Section("decision", "Decisions", "Decision curve", lead, [*blocks, *gaps])
+
+
+def _strongest(known: pd.DataFrame) -> pd.DataFrame:
+    """The curves of the model and of the baselines with the largest net benefit on average, the model's first."""
+    rivals = known[known.model != MODEL].groupby("model", sort=False).net_benefit.mean().nlargest(RIVALS).index
+    names = [MODEL, *rivals]
+    place = known.model.map({name: number for number, name in enumerate(names)})
+    rows = known[place.notna()].assign(place=place).sort_values("place", kind="stable")
+    return rows.assign(model=[baseline_text(name) for name in rows.model])
 
 
 def _decision(study: Study, partition: str, known: pd.DataFrame) -> Figure:
-    title, models = partition_text(partition), list(dict.fromkeys(known.model))
-    return drawn(
+    models = list(dict.fromkeys(known.model))
+    beside = "; the strongest baselines beside it" if len(models) > 1 else ""
+    return drawn_of(
         study,
-        f"decision_{partition}",
+        partition,
+        "decision",
         lambda ax: curves.decision(ax, known),
-        caption=f"{title}: net benefit by the risk at which one acts; band: 95 % interval of the model.",
-        alt=f"{title}, net benefit of {', '.join(models)} between risks of 1 and 99 %.",
-        small=study.small(study.exams(partition)),
-        size=(3.2, 2.8),
+        caption=f"net benefit by the risk at which one acts; band: 95 % interval of the model{beside}",
+        alt=f"net benefit of {', '.join(models)} between risks of 1 and 99 %",
+        size=(3.2, 3.4),
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from matplotlib.axes import Axes
 
 from liverstiff.report.drawing import axes, save
 from liverstiff.report.study import Figure, Study
+from liverstiff.report.wording import Number, partition_text
 
 
 def drawn(
@@ -35,3 +36,44 @@ def drawn(
     with axes(*size) as (canvas, ax):
         draw(ax)
         return Figure(name, save(canvas, study.figures, name, alt, study.settings.formats), caption, small)
+
+
+def drawn_of(
+    study: Study,
+    partition: str,
+    what: str,
+    draw: Callable[[Axes], None],
+    *,
+    caption: str,
+    alt: str,
+    least: int | None = None,
+    size: tuple[float, float] = (3.7, 3.2),
+) -> Figure:
+    """A figure of one partition: its name stands in the file's, and before caption and text.
+
+    Args:
+        study: where the figure goes.
+        partition: what it is of.
+        what: before the partition in the name of its files.
+        draw: what to draw.
+        caption: below the figure.
+        alt: the figure in words.
+        least: exams of the smallest group in it; left out, of the partition.
+        size: width and height in inches.
+    """
+    title, exams = partition_text(partition), study.exams(partition) if least is None else least
+    return drawn(
+        study,
+        f"{what}_{partition}",
+        draw,
+        caption=f"{title}: {caption}.",
+        alt=f"{title}, {alt}.",
+        small=study.small(exams),
+        size=size,
+    )
+
+
+def told(labels: Sequence[str], values: Iterable[Number | str]) -> str:
+    """Labels with their values, for the text of a figure."""
+    texts = (value if isinstance(value, str) else value.text for value in values)
+    return "; ".join(f"{label} {text}" for label, text in zip(labels, texts, strict=True))

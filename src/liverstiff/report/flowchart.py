@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
 from liverstiff.report.drawing import LINE, MUTED, SURFACE
-from liverstiff.report.study import Study, records
-from liverstiff.report.wording import REASONS, partition_text
+from liverstiff.report.study import Study, filled, records
+from liverstiff.report.wording import REASONS, exams_text, partition_text, patients_text
 
 WIDTH = 100.0
 LINE_HEIGHT = 5.2
-CHARACTERS = 62
+CHARACTERS = 55
 """Characters of a line in a box as wide as the chart."""
 ASIDE, INDENT = 18.0, 10.0
 """Where the box of excluded exams and those of the partitions start."""
@@ -41,10 +41,10 @@ def boxes_of(study: Study) -> list[Box]:
     catalogued = flow[flow.step == "catalogued"]
     excluded = flow[flow.step == "excluded"]
     first = came[came.step == "catalogued"].set_index("site").exams
-    top = Box([f"{catalogued.exams.sum():,} exams in the catalogue", *_wrapped(_sites(first), CHARACTERS)])
+    top = Box([f"{exams_text(int(catalogued.exams.sum()))} in the catalogue", *_wrapped(_sites(first))])
     aside = Box([f"{excluded.exams.sum():,} excluded", *_reasons(study, excluded)], left=ASIDE, aside=True)
-    total = Box([f"{len(study.analysed):,} exams analysed"])
-    return [top, aside, total, *(_partition(study, row) for row in records(flow[flow.step == "analysed"]))]
+    total = Box([f"{exams_text(len(study.analysed))} analysed"])
+    return [top, aside, total, *(_partition(study, partition) for partition in filled(study))]
 
 
 def _reasons(study: Study, excluded: pd.DataFrame) -> list[str]:
@@ -55,23 +55,25 @@ def _reasons(study: Study, excluded: pd.DataFrame) -> list[str]:
         where = listed[(listed.stage == row.stage) & (listed.reason == row.reason)].site.value_counts().sort_index()
         reason = REASONS.get(row.reason, row.reason.replace("_", " "))
         text = f"{row.exams:,}  {reason}" + (f" ({_sites(where)})" if len(where) else f" ({row.stage})")
-        lines += _wrapped(text, CHARACTERS - 11, "   ")
+        lines += _wrapped(text, ASIDE, "   ")
     return lines
 
 
-def _partition(study: Study, row: object) -> Box:
-    name, exams, patients = row.partition, row.exams, row.patients  # type: ignore[attr-defined]
-    where = study.rows(name).site.value_counts().sort_index()
-    head = f"{partition_text(name)}: {exams:,} exams, {patients:,} patients"
-    return Box([head, *_wrapped(_sites(where), CHARACTERS - 6)], left=INDENT)
+def _partition(study: Study, partition: str) -> Box:
+    rows = study.rows(partition)
+    where = _sites(rows.site.value_counts().sort_index())
+    head = f"{partition_text(partition)}: {exams_text(len(rows))}"
+    return Box([head, *_wrapped(f"{patients_text(rows.patient.nunique())}; {where}", INDENT)], left=INDENT)
 
 
 def _sites(counts: pd.Series) -> str:
-    return ", ".join(f"{site} {int(exams):,}" for site, exams in counts.items())
+    return ", ".join(f"{site}\N{NO-BREAK SPACE}{int(exams):,}" for site, exams in counts.items())
 
 
-def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, width, subsequent_indent=indent, drop_whitespace=True) if text else []
+def _wrapped(text: str, left: float = 0.0, indent: str = "") -> list[str]:
+    """The lines of a text in a box that starts at ``left``."""
+    width = int(CHARACTERS * (1 - left / WIDTH))
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def height_of(boxes: list[Box]) -> float:
@@ -100,8 +102,9 @@ def draw(ax: Axes, boxes: list[Box]) -> None:
         )
         for number, line in enumerate(box.lines):
             where = (box.left + 3, top - 2.6 - LINE_HEIGHT * (number + 0.5))
-            style = {"fontsize": 9.0, "fontweight": "bold"} if number == 0 else {"fontsize": 8.0, "color": MUTED}
-            ax.text(*where, line, va="center", zorder=3, **style)  # type: ignore[arg-type]
+            style = {"fontsize": 9.0, "fontweight": "bold"} if number == 0 else {"fontsize": 7.5, "color": MUTED}
+            text = ax.text(*where, line, va="center", zorder=3, **style)  # type: ignore[arg-type]
+            text.set_in_layout(False)
         ends.append(top - box.height / 2)
         top -= box.height + 6.0
     ax.plot([5, 5], [-boxes[0].height, ends[-1]], color=MUTED, linewidth=0.9, zorder=1)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from liverstiff.report import curves, plots
-from liverstiff.report.figure import drawn
+from liverstiff.report.figure import drawn_of, told
 from liverstiff.report.results import why_no_interval
-from liverstiff.report.study import Block, Cell, Figure, Head, Row, Section, Study, filled, gap_blocks, records, rows_of
-from liverstiff.report.wording import COVARIATES, Estimate, Number, group_text, p_text, partition_text, rounded
+from liverstiff.report.study import Block, Cell, Figure, Head, Row, Section, Study, filled, rows_of
+from liverstiff.report.wording import COVARIATES, Estimate, Number, group_text, p_value, partition_text
 
 AXES = {"age": "Age, years", "sex": "Sex", "bmi": "Body mass index, kg/m²"}
 """Covariates against which residuals are drawn."""
@@ -41,7 +41,7 @@ def subgroups(study: Study) -> Section:
         "the exams of a group are: read it beside the SD of the reference. Numbers of exams in brackets."
     )
     blocks = [Block("figures", figures), *blocks] if figures else blocks
-    blocks += [*_contrasts(study), *gaps, *gap_blocks(study)]
+    blocks += [*_contrasts(study), *gaps]
     return Section("subgroups", "Subgroups", "Sites, vendors, patients", lead, blocks)
 
 
@@ -75,26 +75,26 @@ def _forest(study: Study, partition: str, single: pd.DataFrame) -> Figure:
     """Pearson r of all and of every single group."""
     metrics = study.tables["metrics"]
     whole = metrics[(metrics.partition == partition) & (metrics.group == "all") & (metrics.metric == "pearson_r")]
-    names = {"pearson_r": "value", "pearson_r_low": "low", "pearson_r_high": "high"}
-    groups = single.rename(columns=names)[["subgroup", "value", "low", "high", "n"]]
+    ends = {"pearson_r": "value", "pearson_r_low": "low", "pearson_r_high": "high"}
+    groups = single.rename(columns=ends)[["subgroup", "value", "low", "high", "n"]]
     first = whole.assign(subgroup="all")[["subgroup", "value", "low", "high", "n"]]
     rows = pd.concat([frame for frame in (first, groups) if len(frame)])
     rows = rows[rows.value.notna()]
-    labels = [f"{group_text(row.subgroup)} ({row.n:,})" for row in records(rows)]
-    told = "; ".join(f"{group_text(row.subgroup)} {rounded(row.value, 2)}" for row in records(rows))
-    title = partition_text(partition)
+    names = [group_text(group) for group in rows.subgroup]
+    labels = [f"{name} ({exams:,})" for name, exams in zip(names, rows.n, strict=True)]
 
     def draw(ax: plots.Axes) -> None:
         plots.forest(ax, labels, rows, "Pearson r", strong=labels[0])
         ax.set_xlim(min(-0.02, rows[["value", "low"]].min().min() - 0.05), 1.03)
 
-    return drawn(
+    return drawn_of(
         study,
-        f"forest_{partition}",
+        partition,
+        "forest",
         draw,
-        caption=f"{title}: Pearson r by group, 95 % interval.",
-        alt=f"{title}, Pearson r by group: {told}.",
-        small=study.small(int(rows.n.min())),
+        caption="Pearson r by group, 95 % interval",
+        alt=f"Pearson r by group: {told(names, map(Number, rows.value))}",
+        least=int(rows.n.min()),
         size=(4.4, 0.85 + 0.22 * len(rows)),
     )
 
@@ -123,10 +123,14 @@ def _contrasts(study: Study) -> list[Block]:
 
 def residuals(study: Study) -> Section:
     """Residual against the covariates, and whether it is small enough."""
-    blocks, tables, judgements = [], [], []
+    blocks, tables, judgements, gaps = [], [], [], []
     for partition in filled(study):
         here = study.of("residuals", partition)
-        figures = [_residual(study, partition, row) for row in rows_of(here) if row.covariate in AXES]
+        axes = [row for row in rows_of(here) if row.covariate in AXES]
+        figures = [_residual(study, partition, row) for row in axes if _known(study, partition, row.covariate).any()]
+        unknown = [COVARIATES[row.covariate] for row in axes if not _known(study, partition, row.covariate).any()]
+        if unknown:
+            gaps.append(Block("gap", f"{partition_text(partition)}: not recorded, so not drawn: {', '.join(unknown)}."))
         judged = here[here.span_value.notna()] if "span_value" in here else here.head(0)
         if len(judged):
             judgements.append(_equivalence(study, partition, judged))
@@ -140,7 +144,7 @@ def residuals(study: Study) -> Section:
         f"difference is called equivalent to none where its 90 % interval lies within ±{margin} {unit}: between two "
         "groups, or between the 10th and the 90th percentile of a covariate."
     )
-    return Section("residuals", "Residuals", "Is it biased for some?", lead, [*blocks, *tables, *gap_blocks(study)])
+    return Section("residuals", "Residuals", "Is it biased for some?", lead, [*blocks, *gaps, *tables])
 
 
 def _residual_table(study: Study, partition: str, here: pd.DataFrame) -> Block:
@@ -149,7 +153,7 @@ def _residual_table(study: Study, partition: str, here: pd.DataFrame) -> Block:
         size = (Number(int(row.n), 0), " (", Number(int(row.patients), 0), ")")
         span: Cell = Estimate.of(row, digits=2, names=("span_value", "span_low", "span_high"))
         span = span if pd.notna(row.span_value) else "–"
-        cells: list[Cell] = [row.verdict or "not judged", span, _estimate(row), p_text(float(row.p_holm)), _power(row)]
+        cells: list[Cell] = [row.verdict or "not judged", span, _estimate(row), p_value(float(row.p_holm)), _power(row)]
         rows.append(Row(_effect(row, study.unit), [*cells, size], study.small(int(row.n))))
     heads = [Head("Covariate"), Head("Verdict"), Head(f"Over the range, {study.unit} (90 %)")]
     heads += [Head(f"Effect, {study.unit} (95 %)"), Head("p (Holm)"), Head("Power"), Head("Exams (patients)")]
@@ -183,35 +187,38 @@ def _estimate(row: pd.Series) -> Estimate:
 
 
 def _residual(study: Study, partition: str, row: pd.Series) -> Figure:
-    label, title = AXES[row.covariate], partition_text(partition)
-    effect = Estimate.of(row, digits=3)
-    told = f"{row.effect}: {effect.value.text}" if effect.value else effect.note
-    rows = study.rows(partition)
-    known = rows[rows.sex != ""] if row.covariate == "sex" else rows[rows[row.covariate].notna()]
-    return drawn(
+    label, effect = AXES[row.covariate], Estimate.of(row, digits=3)
+    found = f"{row.effect}: {effect.value.text}" if effect.value else effect.note
+    known = study.rows(partition)[_known(study, partition, row.covariate)]
+    return drawn_of(
         study,
-        f"residual-{row.covariate}_{partition}",
+        partition,
+        f"residual-{row.covariate}",
         lambda ax: plots.residual(ax, known, row.covariate, label, effect, study.unit),
-        caption=f"{title}: {label.split(',')[0].lower()}.",
-        alt=f"{title}, residual against {label}; {told}.",
-        small=study.small(int(row.n)),
+        caption=label.split(",")[0].lower(),
+        alt=f"residual against {label}; {found}",
+        least=int(row.n),
         size=(3.1, 2.5),
     )
 
 
+def _known(study: Study, partition: str, covariate: str) -> pd.Series:
+    """Exams of which a covariate is known."""
+    rows = study.rows(partition)
+    if covariate not in rows:
+        return pd.Series(False, rows.index)
+    return rows[covariate].isin(plots.SEXES) if covariate == "sex" else rows[covariate].notna()
+
+
 def _equivalence(study: Study, partition: str, judged: pd.DataFrame) -> Figure:
-    labels = [_covariate(row) for row in rows_of(judged)]
-    title = partition_text(partition)
-    told = "; ".join(
-        f"{label} {row.verdict or 'not judged'}" for label, row in zip(labels, rows_of(judged), strict=True)
-    )
-    margin = study.target.margin
-    return drawn(
+    labels, margin = [_covariate(row) for row in rows_of(judged)], study.target.margin
+    return drawn_of(
         study,
-        f"equivalence_{partition}",
+        partition,
+        "equivalence",
         lambda ax: curves.equivalence(ax, labels, judged, margin, f"Difference of the residual, {study.unit}"),
-        caption=f"{title}: all differences with 90 % intervals; band: ±{margin:g} {study.unit}, taken for none.",
-        alt=f"{title}: {told}.",
-        small=study.small(int(judged.n.min())),
+        caption=f"all differences with 90 % intervals; band: ±{margin:g} {study.unit}, taken for none",
+        alt=told(labels, (verdict or "not judged" for verdict in judged.verdict)),
+        least=int(judged.n.min()),
         size=(3.1, 0.8 + 0.2 * len(labels)),
     )

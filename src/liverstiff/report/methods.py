@@ -17,14 +17,29 @@ from liverstiff.config import (
     SplitConfig,
     TrainConfig,
 )
-from liverstiff.report.study import Block, Section, Study
+from liverstiff.report import cutpoints
+from liverstiff.report.study import Block, Section, Study, filled
+from liverstiff.report.wording import days_text, listed, variable_text
 
 MODELS = {
-    "transformer": "a transformer over image patches and one token per variable, in which absent sequences were masked "
-    "out of attention and unknown values had a learned token",
-    "swin": "the encoder of a SwinUNETR over all image channels, joined with the variables",
-    "densenet121": "a three-dimensional DenseNet-121 over all image channels, joined with the variables",
-    "ridge": "a linear ridge regression on the variables",
+    "transformer": ("a transformer over image patches", " and one token per variable"),
+    "swin": ("the encoder of a SwinUNETR over all image channels", ", joined with the variables"),
+    "densenet121": ("a three-dimensional DenseNet-121 over all image channels", ", joined with the variables"),
+    "published_like": (
+        "a pretrained two-dimensional vision transformer, left as it was, over central slices, with dense layers on "
+        "top",
+        ", which also read the variables",
+    ),
+    "ridge": ("a linear ridge regression", " on the variables"),
+}
+"""The model, and what is said where it reads variables."""
+
+SEGMENTERS = {
+    "network": "a network trained on labelled volumes",
+    "atlas": "labelled volumes registered to the image",
+    "masks": "masks that were given",
+    "totalsegmentator": "TotalSegmentator",
+    "mrsegmentator": "MRSegmentator",
 }
 
 ROLES = {"development": "for development", "external": "for the external test"}
@@ -64,7 +79,8 @@ def model_facts(config: dict[str, Any]) -> dict[str, str]:
     """The model in facts."""
     train, pack = TrainConfig(**config.get("train", {})), PackConfig(**config.get("pack", {}))
     facts = {"Model": train.model, "Inputs": ", ".join(train.inputs), "Measured on images": train.measured}
-    facts["Variables of the record"] = ", ".join(train.record) if "record" in train.inputs else "none"
+    record = train.record if "record" in train.inputs else ()
+    facts["Variables of the record"] = ", ".join(map(variable_text, record)) or "none"
     if "images" in train.inputs:
         facts["Sequences"] = ", ".join(train.sequences)
         facts["Grid"] = f"{_times(pack.shape)} voxels of {_times(pack.spacing_mm)} mm"
@@ -81,26 +97,20 @@ def _times(values: tuple[float, ...]) -> str:
     return " × ".join(f"{value:g}" for value in values)
 
 
-def _listed(values: Any, last: str = "and") -> str:
-    """``a, b and c``."""
-    texts = [str(value) for value in values]
-    return f" {last} ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
-
-
 def _data(study: Study) -> str:
     sites = study.config.get("data", {}).get("sites", {})
     roles = {
         role: [name for name, site in sites.items() if site.get("role") == role] for role in ("development", "external")
     }
     text = f"Exams of {len(sites)} site{'s' * (len(sites) != 1)} were studied"
-    parts = [f"{len(names)} {ROLES[role]} ({_listed(names)})" for role, names in roles.items() if names]
-    text += f": {_listed(parts)}." if parts else "."
+    parts = [f"{len(names)} {ROLES[role]} ({listed(names)})" for role, names in roles.items() if names]
+    text += f": {listed(parts)}." if parts else "."
     if study.simulated_sites:
-        text += f" The exams of {_listed(study.simulated_sites)} were simulated."
+        text += f" The exams of {listed(study.simulated_sites)} were simulated."
     catalog = CatalogConfig(**study.config.get("catalog", {}))
     if any(site.get("dicom") or site.get("nifti") for site in sites.values()):
         text += (
-            f" Series were identified from their headers; exams without {_listed(catalog.required, 'or')} were excluded"
+            f" Series were identified from their headers; exams without {listed(catalog.required, 'or')} were excluded"
             + (", as were exams without an elastogram" if catalog.require_mre else "")
             + ". Patients and exams were pseudonymised with a keyed hash, and dates became differences in days."
         )
@@ -119,14 +129,14 @@ def _images(config: dict[str, Any]) -> str:
         f"{register.spacing_mm:g} mm"
     )
     if register.deformable:
-        text += f", for {_listed(register.deformable)} followed by a smooth deformation where it fitted better"
+        text += f", for {listed(register.deformable)} followed by a smooth deformation where it fitted better"
     if segment:
         settings = SegmentConfig(**segment)
+        by = ", else by ".join(SEGMENTERS[name] for name in settings.methods)
         text += (
-            f". Liver and spleen were segmented on {_listed(settings.sequences)} by the method "
-            f"{_listed(settings.methods, 'else')}; a segmentation with an expected Dice below "
-            f"{settings.least_quality:g} or a liver outside {settings.liver_ml[0]:g} to {settings.liver_ml[1]:g} ml "
-            "was refused"
+            f". Liver and spleen were segmented on {listed(settings.sequences)} by {by}; a "
+            f"segmentation with an expected Dice below {settings.least_quality:g} or a liver outside "
+            f"{settings.liver_ml[0]:g} to {settings.liver_ml[1]:g} ml was refused"
         )
     return text + (
         f". Images were resampled around the liver to {_times(pack.shape)} voxels of {_times(pack.spacing_mm)} mm."
@@ -138,7 +148,7 @@ def _reference(study: Study) -> str:
     target = study.target
     text = f"The reference was {target.name} by {target.measured_by}, in {target.unit}"
     if cohort.reference == "reported":
-        return text + f", as reported in the record within {cohort.reported_days} days of the exam."
+        return text + f", as reported in the record {_within(cohort.reported_days)} of the exam."
     elastography = ElastographyConfig(**study.config.get("elastography", {}))
     frequency = f" at {elastography.frequency_hz:g} Hz" if elastography.frequency_hz else ""
     text += (
@@ -148,7 +158,7 @@ def _reference(study: Study) -> str:
         f"{elastography.range_kpa[1]:g} kPa were refused"
     )
     if cohort.reference == "elastogram_else_reported":
-        text += f"; where it failed, the value reported within {cohort.reported_days} days was used"
+        text += f"; where it failed, the value reported {_within(cohort.reported_days)} of the exam was used"
     return text + "."
 
 
@@ -157,8 +167,9 @@ def _record(config: dict[str, Any]) -> str:
     if "record" not in train.inputs:
         return ""
     return (
-        f"From the health record the model read {_listed(train.record)}: of each the plausible value nearest to the "
-        f"exam, from {cohort.days_before} days before to {cohort.days_after} days after it, in standard units. "
+        f"From the health record the model read {listed(map(variable_text, train.record))}: of each the plausible "
+        f"value nearest to the exam, from {days_text(cohort.days_before)} before to {days_text(cohort.days_after)} "
+        "after it, in standard units. "
         "Missing values were left missing and given to the model as unknown. Variables that derive from elastography "
         "were not admitted."
     )
@@ -172,45 +183,61 @@ def _partitions(study: Study) -> str:
         "leave-one-vendor-out": "folds that each held out one vendor",
     }[split.scheme]
     cut = study.config.get("data", {}).get("temporal_cut")
-    since = f" on or after {cut}" if cut else " after a fixed day"
-    return (
-        f"Development patients were split into {folds}; all exams of a patient were in one fold. Patients first seen"
-        f"{since} were set aside as a temporal test, and external sites were used for testing only. Patients of the "
-        "development data were excluded from the tests. Everything that is fitted was fitted within a fold’s training "
-        "part."
-    )
+    since = f"on or after {cut}" if cut else "after a fixed day"
+    text = f"Development patients were split into {folds}; all exams of a patient were in one fold. "
+    tests = {
+        "temporal": f"Patients first seen {since} were set aside as a temporal test. ",
+        "external": "External sites were used for testing only. ",
+    }
+    used = [said for partition, said in tests.items() if partition in filled(study)]
+    text += "".join(used)
+    text += "Patients of the development data were excluded from the tests. " if used else ""
+    return text + "Everything that is fitted was fitted within a fold’s training part."
+
+
+def _within(days: int) -> str:
+    """``within 7 days``, before ``of the exam``."""
+    return f"within {days_text(days)}" if days else "on the day"
 
 
 def _model(study: Study) -> str:
     train, target = TrainConfig(**study.config.get("train", {})), study.target
     scale = "a log scale" if target.transform == "log" else "its own scale"
-    kind = MODELS[train.model] if "images" in train.inputs or train.model == "ridge" else "a network on the variables"
+    images, variables = "images" in train.inputs, "record" in train.inputs or train.measured != "none"
+    kind, joined = MODELS[train.model]
+    kind = kind + joined * variables if images or train.model == "ridge" else "a network on the variables"
     text = f"{target.name[:1].upper()}{target.name[1:]} was estimated on {scale} by {kind}."
     if train.model == "ridge":
         return text
-    if train.linear:
+    if train.model == "transformer":
+        text += " Absent sequences were masked out of attention." if images else ""
+        text += " Unknown values had a learned token." if variables else ""
+    if train.linear and variables:
         text += " It started from a ridge regression on its variables and learnt what was to be added."
     text += (
         f" It was trained for up to {train.epochs} epochs in batches of {train.batch} with AdamW (learning rate "
         f"{train.learning_rate:g}, weight decay {train.weight_decay:g}) to predict mean and spread; "
         f"{100 * train.inner_validation:g} % of the training patients decided when to stop (patience {train.patience} "
-        f"epochs). In training, sequences were left out with a chance of {100 * train.drop_sequence:g} % and values "
-        f"with {100 * train.drop_value:g} %. Estimates of the tests are means over the models of all folds."
+        f"epochs)."
     )
-    return text
+    dropped = [f"sequences with a chance of {100 * train.drop_sequence:g} %"] if images and train.drop_sequence else []
+    dropped += [f"values with a chance of {100 * train.drop_value:g} %"] if variables and train.drop_value else []
+    text += f" In training some inputs were left out at random: {listed(dropped)}." if dropped else ""
+    tested = {"temporal", "external"} & set(filled(study))
+    return text + (" Estimates of the tests are means over the models of all folds." if tested else "")
 
 
 def _uncertainty(config: dict[str, Any]) -> str:
     predict = PredictConfig(**config.get("predict", {}))
     return (
         f"Intervals of {100 * predict.interval:g} % were conformal: out-of-fold residuals were scaled by the predicted "
-        "spread, for cross-validation those of the other folds."
+        "spread; for an exam of the cross-validation, the residuals of the other folds served."
     )
 
 
 def _statistics(study: Study) -> str:
     settings, target = study.evaluation, study.target
-    levels = _listed(f"{level:g}" for level in target.thresholds)
+    levels = listed(f"{level:g}" for level in target.thresholds)
     text = (
         "Agreement was described by Pearson’s r, Spearman’s rho, mean absolute error, R², ICC(A,1), Lin’s concordance, "
         "calibration slope and intercept, and Bland–Altman limits. Intervals of 95 % were made by "
@@ -221,10 +248,12 @@ def _statistics(study: Study) -> str:
     )
     if target.thresholds:
         text += (
-            f"Detection was assessed at {levels} {target.unit} by the ROC curve, at cut-points fixed on other exams, "
-            "and by decision curves. "
+            f"Detection was assessed at {levels} {target.unit} by the ROC curve, by sensitivity, specificity and "
+            f"predictive values at {cutpoints.in_words(study.tables['cutpoints'])}, and by decision curves. "
         )
-    return (
-        text
-        + "Models were compared on the same exams by the same resamples, and by DeLong’s test on one exam per patient."
-    )
+    if len(study.tables["comparisons"]):
+        text += (
+            "The model was compared with the baselines on the same exams by the same resamples, and by DeLong’s test "
+            "on one exam per patient. "
+        )
+    return text.strip()

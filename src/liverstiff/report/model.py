@@ -39,12 +39,12 @@ def _section(lead: str, blocks: list[Block]) -> Section:
 
 def made_with(study: Study) -> Section:
     """Versions, commit, configuration, and the hashes of the tables."""
-    shown = yaml.safe_dump(provenance.without_paths(study.config), sort_keys=False, allow_unicode=True)
+    shown = yaml.safe_dump(provenance.public(study.config), sort_keys=False, allow_unicode=True)
     facts = {"source": provenance.commit(), **provenance.versions()}
     hashes = "\n".join(f"{digest}  {name}.csv" for name, digest in study.hashes.items())
     blocks = [
         Block("facts", facts, "Software"),
-        Block("folded_text", shown, "Configuration, paths left out"),
+        Block("folded_text", shown, "Configuration, without paths and other free text"),
         Block("folded_text", hashes, "SHA-256 of the tables behind this page"),
         Block(
             "gap",

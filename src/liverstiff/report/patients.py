@@ -9,7 +9,7 @@ import pandas as pd
 from liverstiff.records import SEQUENCES
 from liverstiff.report import flowchart
 from liverstiff.report.figure import drawn
-from liverstiff.report.study import Block, Cell, Head, Row, Section, Study, filled, gap_blocks, head_of, records
+from liverstiff.report.study import Block, Cell, Head, Row, Section, Study, filled, head_of, records
 from liverstiff.report.wording import REASONS, UNIT, VARIABLES, Number, exams_text, partition_text, with_unit
 
 DETAILS_SHOWN = 200
@@ -137,7 +137,7 @@ def table1(study: Study) -> Section:
     notes = ["Measured values: median (first to third quartile). Counts: exams (share of those known)."]
     blocks = [Block("table", rows, "The exams of each partition", notes, heads)] if partitions else []
     lead = "Who the numbers below are about."
-    return Section("table1", "Patients", "The patients", lead, [*blocks, *gap_blocks(study)])
+    return Section("table1", "Patients", "The patients", lead, blocks)
 
 
 def _described(study: Study, table: pd.DataFrame, variable: str, partitions: list[str]) -> list[Row]:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from liverstiff.report.study import Block, Head, Row, Section, Study, records
-from liverstiff.report.wording import REASONS, Number, partition_text, rounded
+from liverstiff.report.wording import REASONS, Number, exams_text, partition_text, rounded
 
 
 def gallery(study: Study) -> Section:
@@ -47,18 +47,17 @@ def registrations(study: Study) -> Section:
 
 def furthest(study: Study) -> Section:
     """The exams whose estimate is furthest off, with their pictures."""
-    lead = (
-        f"The {study.settings.furthest} exams whose estimate is furthest from the reference, worst first: what a model "
-        "does not know shows here. Look for bad masks, artefacts, and a reference that may itself be wrong."
-    )
     order = study.analysed.residual.abs().sort_values(ascending=False, kind="stable").index
     rows = study.analysed.loc[order].head(study.settings.furthest)
-    found = {kind: pictures(study.shards.get(kind, []), kind) for kind in ("overlay", "attention")}
+    lead = (
+        f"The {exams_text(len(rows))} with the estimate furthest from the reference, worst first: what a model does "
+        "not know shows here. Look for bad masks, artefacts, and a reference that may itself be wrong."
+    )
+    found = pictures(study.shards.get("overlay", []), "overlay")
     images = [
         image(study, path, f"estimate {rounded(row.estimate, 2)}, reference {rounded(row.reference, 2)} {study.unit}")
         for row in records(rows)
-        for kind in found
-        if (path := found[kind].get(row.exam))
+        if (path := found.get(row.exam))
     ]
     heads = [Head(name) for name in ("Exam", "Site", "Partition", f"Estimate, {study.unit}")]
     heads += [Head(f"Reference, {study.unit}"), Head(f"Residual, {study.unit}")]
@@ -76,8 +75,6 @@ def furthest(study: Study) -> Section:
     table = Block("table", listed, "Estimates furthest from the reference", [], heads)
     blocks = [table] if listed else [Block("gap", "No exam was analysed, or none was to be shown.")]
     blocks += [Block("gallery", images)] if images else []
-    if not found["attention"]:
-        blocks.append(Block("gap", "Pictures of what the model attended to were not made in this run."))
     return Section("failures", "Failures", "Where the estimate fails", lead, blocks)
 
 
@@ -123,9 +120,9 @@ def _exam(path: Path) -> str:
     return path.parent.name.removeprefix("ses-")
 
 
-def image(study: Study, path: Path, said: str) -> dict[str, str]:
-    """A picture for the page, with its exam and what is said of it."""
-    exam = _exam(path)
+def image(study: Study, path: Path, said: str, exam: str = "") -> dict[str, str]:
+    """A picture for the page, with its exam (left out, that of its folder) and what is said of it."""
+    exam = exam or _exam(path)
     row = study.analysed[study.analysed.exam == exam].iloc[0]
     text = f"{row.site}, {partition_text(row.partition).lower()}" + (f", {said}" if said else "")
     data = base64.b64encode(path.read_bytes()).decode()

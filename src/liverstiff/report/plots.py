@@ -98,16 +98,15 @@ def bland_altman(ax: Axes, rows: pd.DataFrame, sites: list[str], lines: dict[str
 
 
 def residual(ax: Axes, rows: pd.DataFrame, covariate: str, label: str, effect: Estimate, unit: str) -> None:
-    """Residual against one covariate, with the least-squares line of the table."""
-    known = rows[rows.sex.isin(SEXES) if covariate == "sex" else rows[covariate].notna()]
+    """Residual against one covariate, known in all rows, with the least-squares line of the table."""
     ax.axhline(0, color=MUTED, linestyle=(0, (4, 3)), linewidth=1, zorder=2)
     if covariate == "sex":
-        _by_sex(ax, known)
+        _by_sex(ax, rows)
     else:
-        points(ax, known[covariate], known.residual, len(known))
+        points(ax, rows[covariate], rows.residual, len(rows))
         if effect.value is not None:
-            ends = np.array([known[covariate].min(), known[covariate].max()])
-            middle, mean = known[covariate].mean(), known.residual.mean()
+            ends = np.array([rows[covariate].min(), rows[covariate].max()])
+            middle, mean = rows[covariate].mean(), rows.residual.mean()
             ax.plot(ends, mean + effect.value.exact * (ends - middle), color=SERIES[1], linewidth=1.8, zorder=4)
     ax.set(xlabel=label, ylabel=f"Residual, {unit}")
 
@@ -182,7 +181,8 @@ def training(ax: Axes, histories: list[pd.DataFrame], losses: list[str]) -> None
             if name in table:
                 ax.plot(epoch, table[name], color=SERIES[number % len(SERIES)], linewidth=1.1, alpha=0.75)
     for number, name in enumerate(losses):
-        ax.plot([], [], linewidth=2, color=SERIES[number % len(SERIES)], label=name.replace("_", " "))
+        label = name.removesuffix("_loss").replace("train", "training").replace("_", " ")
+        ax.plot([], [], linewidth=2, color=SERIES[number % len(SERIES)], label=label)
     ax.legend(loc="upper right")
     ax.set(xlabel="Epoch", ylabel="Loss")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

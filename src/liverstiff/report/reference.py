@@ -59,8 +59,8 @@ def _facts(table: pd.DataFrame) -> dict[str, str]:
 
 
 MEASURED = (
-    ("area_mm2", "Area of the region, mm²", "the area that was averaged"),
-    ("slice_cv", "Coefficient of variation between slices", "the spread from slice to slice"),
+    ("area_mm2", 0.01, "Area of the region, cm²", "the area that was averaged"),
+    ("slice_cv", 1, "Coefficient of variation between slices", "the spread from slice to slice"),
 )
 
 
@@ -83,9 +83,10 @@ def _distribution(study: Study) -> Figure:
     )
 
 
-def _quality(study: Study, table: pd.DataFrame, column: str, label: str, words: str) -> Figure:
+def _quality(study: Study, table: pd.DataFrame, column: str, scale: float, label: str, words: str) -> Figure:
     """A measure of the elastogram by site."""
     known = table[["exam", column]].dropna().merge(study.analysed[["exam", "site"]], on="exam")
+    known[column] *= scale
     sites = sorted(known.site.unique())
 
     def draw(ax: Axes) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from liverstiff.report import curves, plots
-from liverstiff.report.figure import drawn
-from liverstiff.report.study import Block, Cell, Figure, Head, Row, Section, Study, filled, gap_blocks, head_of, records
+from liverstiff.report.figure import drawn_of
+from liverstiff.report.study import Block, Cell, Figure, Head, Row, Section, Study, filled, head_of, records
 from liverstiff.report.wording import Estimate, Number, exams_text, partition_text, with_unit
 
 LINES = {"lower limit": "limit_low", "bias": "bias", "upper limit": "limit_high"}
@@ -22,34 +22,34 @@ def agreement(study: Study) -> Section:
         "difference, with bias, 95 % limits of agreement, and the intervals of these lines in grey."
     )
     title = f"Estimate against {study.target.measured_by}"
-    return Section("agreement", "Agreement", title, lead, [*blocks, *gap_blocks(study)])
+    return Section("agreement", "Agreement", title, lead, blocks)
 
 
 def _agreement_figures(study: Study, partition: str, sites: list[str]) -> list[Figure]:
-    rows, title, small = study.rows(partition), partition_text(partition), study.small(study.exams(partition))
+    rows = study.rows(partition)
     lines = {label: study.estimate(partition, metric) for label, metric in LINES.items()}
     size, unit = exams_text(len(rows)), study.unit
-    alt = (
-        f"{title}, {size}: estimates of {plots.describe(rows, 'estimate')} {unit} against "
-        f"references of {plots.describe(rows, 'reference')} {unit}."
+    ranges = (
+        f"estimates of {plots.describe(rows, 'estimate')} {unit} against references of "
+        f"{plots.describe(rows, 'reference')} {unit}"
     )
     told = ", ".join(f"{label} {line.value.text} {unit}" for label, line in lines.items() if line.value)
     return [
-        drawn(
+        drawn_of(
             study,
-            f"scatter_{partition}",
+            partition,
+            "scatter",
             lambda ax: plots.scatter(ax, rows, sites, study.measured_by, unit),
-            caption=f"{title}: estimate against {study.target.measured_by}, {size}.",
-            alt=alt,
-            small=small,
+            caption=f"estimate against {study.target.measured_by}, {size}",
+            alt=f"{size}: {ranges}",
         ),
-        drawn(
+        drawn_of(
             study,
-            f"bland-altman_{partition}",
+            partition,
+            "bland-altman",
             lambda ax: plots.bland_altman(ax, rows, sites, lines, unit),
-            caption=f"{title}: difference against mean (Bland–Altman).",
-            alt=f"{title}, difference against mean: {told or 'bias and limits are not defined'}.",
-            small=small,
+            caption="difference against mean (Bland–Altman)",
+            alt=f"difference against mean: {told or 'bias and limits are not defined'}",
         ),
     ]
 
@@ -91,12 +91,12 @@ def metrics(study: Study) -> Section:
         f"Calibration regresses {study.target.measured_by} on the estimate: slope 1 and intercept 0 are ideal.",
         f"AUROC: telling exams at or above the threshold (by {study.target.measured_by}) from those below.",
         f"Close: within {close} % of the reference. A perfect model does not reach 100 % and r = 1, because the "
-        f"reference repeats only within about {noise} % (coefficient of variation).",
+        f"reference itself is assumed to differ when it is repeated (coefficient of variation {noise} %).",
     ]
     notes = [*why_no_interval(rows), *notes]
     table = [Block("table", rows, f"Agreement with {study.target.measured_by}", notes, heads)] if partitions else []
     lead = "Pooled over folds, sites and vendors."
-    return Section("metrics", "Numbers", "Performance in numbers", lead, [*table, *gap_blocks(study)])
+    return Section("metrics", "Numbers", "Performance in numbers", lead, table)
 
 
 def calibration(study: Study) -> Section:
@@ -128,18 +128,17 @@ def calibration(study: Study) -> Section:
     blocks = [Block("small_figures", figures)] if figures else []
     caption = "The points of the calibration curves"
     blocks += [Block("folded_table", rows, caption, why_no_interval(rows), heads)] if rows else []
-    return Section("calibration", "Calibration", "Calibration", lead, [*blocks, *gaps, *gap_blocks(study)])
+    return Section("calibration", "Calibration", "Calibration", lead, [*blocks, *gaps])
 
 
 def _calibration(study: Study, points: pd.DataFrame, partition: str, told: str) -> Figure:
-    title = partition_text(partition)
-    return drawn(
+    return drawn_of(
         study,
-        f"calibration_{partition}",
+        partition,
+        "calibration",
         lambda ax: curves.calibration(ax, points, study.unit),
-        caption=f"{title}: {told}.",
-        alt=f"{title}: mean reference against mean estimate in {len(points)} groups; {told}.",
-        small=study.small(study.exams(partition)),
+        caption=told,
+        alt=f"mean reference against mean estimate in {len(points)} groups; {told}",
         size=(3.1, 3.0),
     )
 

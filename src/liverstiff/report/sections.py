@@ -9,6 +9,7 @@ from liverstiff.report.decisions import comparisons, decision, thresholds, uncer
 from liverstiff.report.groups import residuals, subgroups
 from liverstiff.report.methods import methods
 from liverstiff.report.model import made_with, training
+from liverstiff.report.occlusion import occlusion
 from liverstiff.report.patients import flow, missing, scans, table1
 from liverstiff.report.pictures import furthest, gallery, registrations
 from liverstiff.report.reference import reference
@@ -21,5 +22,5 @@ SECTIONS: tuple[Callable[[Study], Section], ...] = (
     *(summary, flow, table1, scans, missing, reference),
     *(gallery, registrations, vendors, training),
     *(agreement, metrics, calibration, subgroups, residuals, thresholds, comparisons, uncertainty, decision),
-    *(furthest, limits, methods, checklists, made_with),
+    *(furthest, occlusion, limits, methods, checklists, made_with),
 )

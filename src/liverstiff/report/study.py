@@ -16,7 +16,6 @@ from liverstiff.report.wording import Estimate, Number, exams_text, metric_wordi
 
 DEMONSTRATION = "demonstration, not evidence"
 
-
 TEXT = (
     *("exam", "patient", "site", "partition", "fold", "stage", "reason", "detail", "step", "group", "metric"),
     *("covariate", "effect", "note", "variable", "level", "sex", "steatosis", "vendor", "model", "sequence", "variant"),
@@ -32,6 +31,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "analysed": ("exam", "patient", "site", "partition", "fold", "reference", "estimate", "residual"),
     "metrics": ("partition", "group", "metric", "value", "low", "high", "n", "patients", "note"),
     "thresholds": ("partition", "group", "threshold", "metric", "value", "low", "high", "method", "n", "note"),
+    "cutpoints": ("fold", "threshold", "cut_point", "source", "exams", "cases", "note"),
     "bland_altman": ("partition", "group", "statistic", "value", "low", "high", "note"),
     "residuals": ("partition", "covariate", "level", "effect", "value", "low", "high", "n", "patients", "note"),
     "subgroups": ("partition", "subgroup", "characteristics", "n", "patients", "pearson_r", "reference_sd", "note"),
@@ -53,9 +53,6 @@ TABLES: dict[str, tuple[str, ...]] = {
 }
 """The tables of the page and their columns; one that is not given is empty, and its section says so."""
 
-PICTURES = ("overlay", "checkerboard", "elastogram", "attention")
-"""Kinds of pictures, by the ending of their names."""
-
 
 @dataclass(frozen=True)
 class Study:
@@ -64,7 +61,7 @@ class Study:
     tables: dict[str, pd.DataFrame]
     """By name, see :data:`TABLES`; text is never missing."""
     shards: dict[str, list[Path]]
-    """By kind of picture, the shard folders that hold it."""
+    """By kind of picture, the folders that hold it."""
     histories: list[Path]
     """``history.csv`` of each fold."""
     hashes: dict[str, str]
@@ -135,10 +132,10 @@ class Study:
         """True when an estimate from so many exams is no evidence."""
         return exams < self.evaluation.demonstration_below
 
-    def estimate(self, partition: str, metric: str, group: str = "all") -> Estimate:
-        """One metric with its interval, for the page."""
-        table = self.tables["metrics"]
-        rows = table[(table.partition == partition) & (table.group == group) & (table.metric == metric)]
+    def estimate(self, partition: str, metric: str) -> Estimate:
+        """One metric of a whole partition with its interval, for the page."""
+        table = self.of("metrics", partition)
+        rows = table[(table.group == "all") & (table.metric == metric)]
         return Estimate.of(rows.iloc[0]) if len(rows) else Estimate.missing(metric, "not computed")
 
     def label(self, metric: str) -> str:
@@ -159,9 +156,13 @@ class Study:
     def simulated_sites(self) -> list[str]:
         """Sites whose exams or record are simulated."""
         sites = self.config.get("data", {}).get("sites", {})
-        return [
-            name for name, site in sites.items() if SIMULATE in (site.get("dicom"), site.get("record", {}).get("table"))
-        ]
+        return [name for name, site in sites.items() if SIMULATE in _origins(site)]
+
+
+def _origins(site: dict[str, Any]) -> list[str | None]:
+    """Where the images and the record of a site come from."""
+    record = site.get("record") or {}
+    return [site.get("dicom"), record.get("table"), *(table.get("table") for table in record.get("tables") or ())]
 
 
 @dataclass(frozen=True)
@@ -245,15 +246,6 @@ def rows_of(table: pd.DataFrame) -> list[Any]:
 def filled(study: Study) -> list[str]:
     """Partitions with an exam."""
     return [name for name in study.partitions if study.exams(name)]
-
-
-def gap_blocks(study: Study) -> list[Block]:
-    """A stated gap for every partition without exams."""
-    return [
-        Block("gap", f"{partition_text(name)}: no exam was analysed, so there is nothing to show.")
-        for name in study.partitions
-        if not study.exams(name)
-    ]
 
 
 def head_of(study: Study, partition: str) -> Head:

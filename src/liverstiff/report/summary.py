@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from liverstiff.report.study import Block, Card, Cell, Section, Study, filled, gap_blocks
-from liverstiff.report.wording import COVARIATES, exams_text, partition_text
+from liverstiff.config import TrainConfig
+from liverstiff.report.study import DEMONSTRATION, Block, Card, Cell, Section, Study, filled
+from liverstiff.report.wording import COVARIATES, exams_text, listed, partition_text
 
 
 def summary(study: Study) -> Section:
@@ -21,14 +22,23 @@ def summary(study: Study) -> Section:
         "confidence interval, which allows for patients who came more than once."
     )
     points = [text for partition in filled(study) if (text := bias_in_words(study, partition))]
-    blocks = [Block("cards", cards, notes=[reading])]
+    blocks = [Block("cards", cards, notes=[reading])] if cards else []
     blocks += [Block("points", points)] if points else []
-    return Section("summary", "Summary", "Summary", lead, [*blocks, *gap_blocks(study)])
+    blocks += [
+        Block("gap", f"{partition_text(name)}: no exam was analysed, so nothing is shown of it below.")
+        for name in absent(study)
+    ]
+    return Section("summary", "Summary", "Summary", lead, blocks)
+
+
+def absent(study: Study) -> list[str]:
+    """Partitions without an exam."""
+    return [name for name in study.partitions if not study.exams(name)]
 
 
 def sources(study: Study) -> str:
     """What the model is given, in words."""
-    inputs = study.config.get("train", {}).get("inputs", ["images", "record"])
+    inputs = TrainConfig(**study.config.get("train", {})).inputs
     words = {"images": "routine MRI", "record": "the health record"}
     return " and ".join(words[name] for name in words if name in inputs)
 
@@ -49,33 +59,41 @@ def _in_words(study: Study, partition: str) -> list[Cell]:
     return [*off, "; the reference itself varies with an SD of ", sd, f" {study.unit}."] if sd else [*off, "."]
 
 
+VERDICTS = {
+    "different": "found for {}",
+    "equivalent": "none that matters for {}",
+    "inconclusive": "not settled by the data for {}",
+    "": "not tested for {}",
+}
+"""What is said of a covariate, by its verdict."""
+
+
 def bias_in_words(study: Study, partition: str) -> str:
-    """For which covariates the residual differs, is equivalent, or is open."""
+    """For which covariates the residual differs, is equivalent, is open, or was not tested."""
     here = study.of("residuals", partition)
     if "verdict" not in here or not len(here):
         return ""
-    worst = {"different": 0, "inconclusive": 1, "equivalent": 2}
-    found: dict[str, str] = {}
+    named: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
     for covariate, verdicts in here.groupby("covariate", sort=False).verdict:
-        known = [verdict for verdict in verdicts if verdict in worst]
-        if known:
-            found[COVARIATES.get(str(covariate), str(covariate)).lower()] = min(known, key=worst.__getitem__)
-    named = {kind: [name for name, verdict in found.items() if verdict == kind] for kind in worst}
-    words = {
-        "different": "found for {}",
-        "equivalent": "none that matters for {}",
-        "inconclusive": "not settled by the data for {}",
-    }
-    told = [words[kind].format(", ".join(names)) for kind, names in named.items() if names]
-    return f"Bias in the {partition_text(partition).lower()}: {'; '.join(told)}." if told else ""
+        named[_verdict(set(verdicts))].append(COVARIATES.get(str(covariate), str(covariate)).lower())
+    told = "; ".join(VERDICTS[verdict].format(listed(names)) for verdict, names in named.items() if names)
+    small = f" ({DEMONSTRATION})" if study.small(study.exams(partition)) else ""
+    return f"Bias in the {partition_text(partition).lower()}{small}: {told}."
+
+
+def _verdict(levels: set[str]) -> str:
+    """The verdict on a covariate from those on its levels: equivalent only where every level is."""
+    if "different" in levels or len(levels) == 1:
+        return "different" if "different" in levels else levels.pop()
+    return "inconclusive"
 
 
 LIMITS = (
     "The reference is itself a measurement, which differs when it is repeated in the same patient (the statistics "
     "assume a coefficient of variation of {cv} %): even a perfect estimate does not reach r = 1.",
     "r grows with the spread of the reference in a group: compare groups only beside the SD of their reference.",
-    "Estimates of such models shrink towards the mean: high values come out too low, low values too high. The "
-    "calibration slope and the Bland–Altman figures show by how much; r does not.",
+    "Estimates of such models tend to shrink towards the mean: high values come out too low, low values too high. "
+    "{shrinkage}",
     "The temporal and the external test stay honest only while no setting is changed after looking at them. "
     "Cross-validation is optimistic as far as settings were chosen on it.",
     "Intervals count chance in the sampling of patients. They do not count other scanners, other hospitals, or the "
@@ -91,13 +109,19 @@ def limits(study: Study) -> Section:
     points = []
     if few:
         below = study.evaluation.demonstration_below
-        points.append(f"Fewer than {below} exams: {', '.join(few)}. Conclude nothing from these.")
+        points.append(f"Fewer than {below} exams: {listed(few)}. Conclude nothing from these.")
     if study.simulated_sites:
         points.append("The exams are simulated: the numbers show that the software runs, and nothing about patients.")
     if study.analysed.site.nunique() == 1:
         points.append("All exams are of one site: nothing is known about any other.")
-    absent = [partition_text(name).lower() for name in study.partitions if not study.exams(name)]
-    if absent:
-        points.append(f"Without exams: {', '.join(absent)}.")
-    points += [point.format(cv=f"{100 * study.evaluation.reference_cv:.0f}") for point in LIMITS]
+    if absent(study):
+        points.append(f"Without exams: {listed(partition_text(name).lower() for name in absent(study))}.")
+    shrinkage = (
+        "The bias where the reference is low or high, in the table of performance, shows by how much; r and the "
+        "calibration slope do not."
+        if study.target.thresholds
+        else "r and the calibration slope do not show it."
+    )
+    cv = f"{100 * study.evaluation.reference_cv:g}"
+    points += [point.format(cv=cv, shrinkage=shrinkage) for point in LIMITS]
     return Section("limits", "Limits", "Limits", "What the numbers do not show.", [Block("points", points)])

@@ -31,7 +31,7 @@ def vendors(study: Study) -> Section:
         return Section("vendors", "Vendors", "Can the scanner be told from the images?", lead, [Block("gap", said)])
     heads = [
         Head("Images"),
-        Head("Vendor named rightly, %"),
+        Head("Vendor named correctly, %"),
         Head("Always naming the most frequent, %"),
         Head("Above chance, %"),
     ]

@@ -55,6 +55,23 @@ COVARIATES = {
     "reference_source": "Source of the reference",
 }
 
+BASELINES = {
+    "model": "Model",
+    "mean": "Mean of the training exams",
+    "fib4": "FIB-4",
+    "record_ridge": "Record, linear",
+    "record_boosting": "Record, boosted trees",
+    "signs_ridge": "Image measures, linear",
+    "signs_record_ridge": "Image measures and record, linear",
+    "T1w_ridge": "T1w measures, linear",
+    "T2w_ridge": "T2w measures, linear",
+    "DWI_ridge": "DWI measures, linear",
+    "site_mean": "Mean of the site",
+    "scanner": "Scanner",
+    "missingness": "Which values are missing",
+}
+"""Baselines of the stage predict; a variant keeps its own name."""
+
 REASONS = {
     "missing_sequence": "a required sequence is missing",
     "missing_mre": "no elastogram",
@@ -132,11 +149,13 @@ class Number:
     exact: float
     digits: int = 2
     scale: float = 1
+    shown: str = ""
+    """Stands for the rounded number where that would mislead, as with a very small p."""
 
     @property
     def text(self) -> str:
         """The number rounded."""
-        return rounded(self.exact * self.scale, self.digits)
+        return self.shown or rounded(self.exact * self.scale, self.digits)
 
 
 @dataclass(frozen=True)
@@ -177,7 +196,7 @@ def metric_wording(metric: str, target: TargetConfig | None = None) -> tuple[str
     if name == "auroc":
         return f"AUROC at {level} {shown}", "", 2
     if name in ("bias_below", "bias_above"):
-        return f"Bias where the reference {'<' if name == 'bias_below' else '≥'} {level}", shown, 2
+        return f"Bias where the reference is {'below' if name == 'bias_below' else 'at least'} {level}", shown, 2
     label, unit, digits = METRICS.get(metric, (metric, "", 2))
     return label, shown if unit == UNIT else unit, digits
 
@@ -190,7 +209,34 @@ def with_unit(label: str, unit: str) -> str:
 def exams_text(exams: int, patients: int | None = None) -> str:
     """``34 exams of 31 patients``."""
     text = f"{exams:,} exam{'s' * (exams != 1)}"
-    return text if patients is None else f"{text} of {patients:,} patient{'s' * (patients != 1)}"
+    return text if patients is None else f"{text} of {patients_text(patients)}"
+
+
+def patients_text(patients: int) -> str:
+    """``31 patients``."""
+    return f"{patients:,} patient{'s' * (patients != 1)}"
+
+
+def listed(values: Any, last: str = "and") -> str:
+    """``a, b and c``."""
+    texts = [str(value) for value in values]
+    return f" {last} ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def days_text(days: int) -> str:
+    """``1 day``, ``90 days``."""
+    return f"{days:,} day{'s' * (days != 1)}"
+
+
+def variable_text(name: str) -> str:
+    """Name of a variable inside a sentence."""
+    label = VARIABLES.get(name, (name.replace("_", " "),))[0]
+    return label[:1].lower() + label[1:] if label[1:2].islower() else label
+
+
+def baseline_text(name: str) -> str:
+    """Name of a baseline on the page."""
+    return BASELINES.get(name, name)
 
 
 def partition_text(partition: str) -> str:
@@ -217,8 +263,8 @@ def _level_text(group: str) -> str:
     return f"{label} {value}{unit}"
 
 
-def p_text(p: float) -> str:
+def p_value(p: float) -> Number | str:
     """A p value: two decimals, three when small."""
     if not math.isfinite(p):
         return "–"
-    return "< 0.001" if p < 0.001 else rounded(p, 3 if p < 0.1 else 2)
+    return Number(p, 3 if p < 0.1 else 2, shown="<\N{NO-BREAK SPACE}0.001" if p < 0.001 else "")

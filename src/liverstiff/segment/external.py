@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import tempfile
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def _run(
     """Run a program on an image in a folder of its own; its labels as ours."""
     images.save(Path(work) / "image.nii.gz", voxels.astype(np.float32), affine)
     job = CommandLine(
-        command=program.program,
+        command=shlex.quote(program.program),
         args=arguments,
         environ={**os.environ, **places},
         terminal_output="file_split",

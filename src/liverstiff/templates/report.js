@@ -17,10 +17,11 @@
     const number = cell && cell.querySelector("data");
     return number ? number.value : cell ? cell.innerText.trim() : "";
   };
-  const compare = (one, other) => {
+  const compare = (one, other, down) => {
     const [a, b] = [parseFloat(one), parseFloat(other)];
-    if (Number.isNaN(a) !== Number.isNaN(b)) return Number.isNaN(a) ? 1 : -1; // what is missing goes last
-    return Number.isNaN(a) ? one.localeCompare(other) : a - b;
+    if (Number.isNaN(a) !== Number.isNaN(b)) return Number.isNaN(a) ? 1 : -1; // what is missing goes last, up or down
+    const order = Number.isNaN(a) ? one.localeCompare(other) : a - b;
+    return down ? -order : order;
   };
 
   const sort = (table, column, down) => {
@@ -32,8 +33,8 @@
     }
     for (const part of parts) {
       part.sort((one, other) => {
-        const order = compare(exact(one.cells[column]), exact(other.cells[column]));
-        return down ? -order : order;
+        const [a, b] = [one, other].map((row) => exact(row.cells[column]));
+        return compare(a, b, down);
       });
       part.forEach((row) => body.append(row));
     }
@@ -58,7 +59,7 @@
     });
   }
 
-  // A table as CSV: every number as it is in its file, an interval in three columns' worth of text.
+  // A table as CSV: every number as it is in its file, an interval in brackets after it, in the same cell.
   const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   const asText = (cell) => {
     const copy = cell.cloneNode(true);

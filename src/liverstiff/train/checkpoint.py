@@ -42,6 +42,8 @@ class Progress:
     """Steps that are done of the epoch after those."""
     loss: float = 0.0
     """Sum of the loss over these steps."""
+    rate: float = 0.0
+    """Step size of the last of them."""
     random: Tensors = field(default_factory=dict)
     """State of the generators after these steps; empty at the start of an epoch."""
 
@@ -89,7 +91,7 @@ def write(path: Path, fingerprint: str, state: State, at: Progress) -> None:
         "best": at.best,
         "random": at.random,
     }
-    note = {"history": [asdict(row) for row in at.history], "steps": at.steps, "loss": at.loss}
+    note = {"history": [asdict(row) for row in at.history], "steps": at.steps, "loss": at.loss, "rate": at.rate}
     write_checkpoint(path, fingerprint, groups, state.optimizer, note)
 
 
@@ -111,4 +113,4 @@ def resume(path: Path, fingerprint: str, state: State) -> Progress:
     state.network.load_state_dict(groups["network"])
     state.average.load_state_dict(groups["average"])
     history = [Epoch(**row) for row in note["history"]]
-    return Progress(history, groups["best"], note["steps"], note["loss"], groups["random"])
+    return Progress(history, groups["best"], note["steps"], note["loss"], note["rate"], groups["random"])

@@ -9,7 +9,6 @@ from threadpoolctl import threadpool_limits
 
 from liverstiff.config import TrainConfig
 from liverstiff.model import Familiarity, Model, traits
-from liverstiff.train.learning import autocast
 from liverstiff.train.material import Material
 
 
@@ -19,8 +18,7 @@ def remember(network: Model, material: Material, settings: TrainConfig) -> None:
     network.eval()
     rows = []
     for batch in material.exams.batches(material.training.split(settings.batch)):
-        with autocast(settings):
-            features = network.embed(batch)
+        features = network.embed(batch)
         rows.append(traits(features, batch).double().cpu())
     fit_familiarity(network.familiarity, torch.cat(rows).numpy())
 

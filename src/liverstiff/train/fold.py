@@ -14,7 +14,6 @@ import torch
 
 from liverstiff import __version__
 from liverstiff.config import TargetConfig, TrainConfig
-from liverstiff.errors import DataError
 from liverstiff.model import (
     Description,
     Fitted,
@@ -33,7 +32,7 @@ from liverstiff.train.familiarity import remember
 from liverstiff.train.learning import learn, predict_scaled
 from liverstiff.train.material import Material
 from liverstiff.train.prepared import prepare
-from liverstiff.train.sensitivity import LEAST_EXAMS, image_sensitivity
+from liverstiff.train.sensitivity import check_images
 from liverstiff.train.stopping import stop_on_signals
 
 
@@ -84,12 +83,12 @@ def train_fold(
     network = build(prepared.architecture(settings))
     if settings.pretrained is not None:
         print(f"train: {start_from(network, Path(settings.pretrained))}", flush=True)
-    material = prepared.on(device, settings)
+    material = prepared.on(device, settings, checkpoint.parent)
     with stop_on_signals() as stopped:
         progress = learn(
             network.to(device), material, prepared.fitted, settings, checkpoint, prepared.fingerprint(settings), stopped
         )
-    sensitivity = _check_images(network, material, settings)
+    whole, voxels = check_images(network, material, settings)
     remember(network, material, settings)
     smearing = _smearing(network, material, prepared.fitted, settings)
     weights = weight_bytes(network)
@@ -98,7 +97,8 @@ def train_fold(
         architecture=network.config,
         fitted=prepared.fitted,
         smearing=smearing,
-        sensitivity=sensitivity,
+        sensitivity=whole,
+        voxel_sensitivity=voxels,
         settings=settings.model_dump(mode="json"),
         seed=settings.seed,
         training_exams=len(material.training),
@@ -150,25 +150,6 @@ def estimated(
     """Mean and spread of the exams at ``rows`` on the scale of the target, (n,) each."""
     mean, spread = (part.cpu().double().numpy() for part in predict_scaled(network, material, rows, settings))
     return fitted.target_mean + fitted.target_sd * mean, fitted.target_sd * spread
-
-
-def _check_images(network: Model, material: Material, settings: TrainConfig) -> float | None:
-    """The share by which other patients' images change estimates; None where there is nothing to tell it from.
-
-    Raises:
-        DataError: when the images are not used.
-    """
-    if not network.config.channels or len(material.validation) < LEAST_EXAMS:
-        return None
-    whole, voxels = (image_sensitivity(network, material, settings, signs) for signs in (True, False))
-    print(f"train: images of other patients change estimates by {whole:.2f} of their SD, voxels by {voxels:.2f}")
-    if whole < settings.sensitivity:
-        raise DataError(
-            f"train: images not used: those of other patients change estimates by {whole:.2f} of their SD; expected "
-            f"{settings.sensitivity:g} or more; lower train.learning_rate, train longer, set train.measured to signs, "
-            "look at the packed images, or leave images out of train.inputs"
-        )
-    return round(whole, 4)
 
 
 def _repeatable(threads: int, device: torch.device) -> None:

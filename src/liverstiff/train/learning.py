@@ -79,7 +79,7 @@ def learn(
         loss, error = validate(average, material, fitted, settings)
         if not (math.isfinite(train_loss) and math.isfinite(loss)):
             raise DataError(f"train: the loss is not finite in epoch {epoch + 1}; lower train.learning_rate")
-        progress.history.append(Epoch(epoch + 1, train_loss, loss, error, optimizer.param_groups[0]["lr"]))
+        progress.history.append(Epoch(epoch + 1, train_loss, loss, error, progress.rate))
         progress.steps, progress.loss, progress.random = 0, 0.0, {}
         if progress.best_epoch.epoch == epoch + 1:
             progress.best = {name: tensor.detach().clone() for name, tensor in average.module.state_dict().items()}
@@ -116,8 +116,8 @@ def _train_epoch(
     left = parts[progress.steps :]
     for rows, batch in zip(left, clock.timed(material.exams.batches(left)), strict=True):
         step = epoch * len(parts) + progress.steps
-        rate = learning_rate(step, settings.epochs * len(parts), settings.warmup) * settings.learning_rate
-        optimizer.param_groups[0]["lr"] = rate
+        progress.rate = learning_rate(step, settings.epochs * len(parts), settings.warmup) * settings.learning_rate
+        optimizer.param_groups[0]["lr"] = progress.rate
         with autocast(settings):
             mean, spread = run(augment(batch))
         loss = negative_log_likelihood(mean, spread, material.target[rows])
@@ -162,7 +162,7 @@ class Clock:
 
 
 def autocast(settings: TrainConfig) -> torch.autocast:
-    """The arithmetic that the config asks for."""
+    """The arithmetic of a training step that the config asks for; all that is measured is measured in float32."""
     return torch.autocast(settings.device, torch.bfloat16, enabled=settings.precision == "bfloat16")
 
 
@@ -195,10 +195,9 @@ def _at_once(network: Ridge, material: Material, fitted: Fitted, settings: Train
 def predict_scaled(
     network: nn.Module, material: Material, rows: Tensor, settings: TrainConfig
 ) -> tuple[Tensor, Tensor]:
-    """Mean and spread of the target, in SD, of the exams at ``rows``, (n,) each."""
+    """Mean and spread of the target, in SD, of the exams at ``rows``, (n,) each; in float32, as the stage predict."""
     network.eval()
-    with autocast(settings):
-        parts = [network(batch) for batch in material.exams.batches(rows.split(settings.batch))]
+    parts = [network(batch) for batch in material.exams.batches(rows.split(settings.batch))]
     mean, spread = (torch.cat(column) for column in zip(*parts, strict=True))
     return mean, spread
 

@@ -1,10 +1,14 @@
-"""What a fold learns from: images that lie on the device, or are read from the packs while training goes on."""
+"""What a fold learns from: images that lie on the device, or are read from a scratch file while training goes on."""
 
 from __future__ import annotations
 
+import math
+import os
+import tempfile
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +16,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from liverstiff.model import Batch, Fitted, read_batch
+from liverstiff.errors import DataError
+from liverstiff.model import Batch, Fitted, image_shape, read_batch
+
+CHUNK = 16
+"""Exams that one thread conditions before it writes them."""
 
 
 class Exams(Protocol):
@@ -38,41 +46,85 @@ class Resident:
 
 
 class Streamed:
-    """Exams read from the packs, mapped into memory: one batch is read while the one before is learned from."""
+    """Exams in memory maps: one batch is read while the one before is learned from.
 
-    def __init__(self, found: pd.DataFrame, values: np.ndarray, fitted: Fitted, device: torch.device) -> None:
-        self.found, self.values, self.fitted, self.device = found, values, fitted, device
-        self.numbers = self._numbers().to(device)
+    Args:
+        numbers: everything but the images, on the device.
+        images: (n, channel, x, y, z), conditioned, float16.
+        masks: (n, x, y, z).
+    """
+
+    def __init__(self, numbers: Batch, images: np.ndarray, masks: np.ndarray) -> None:
+        self.numbers, self.images, self.masks = numbers, images, masks
+        self.device = numbers.values.device
 
     def batches(self, parts: Iterable[Tensor]) -> Iterator[Batch]:
         """One batch for the rows of each part."""
         with ThreadPoolExecutor(1) as reader:
             waiting = None
             for rows in parts:
-                reading = reader.submit(self._read, rows.cpu().numpy())
+                reading = rows, reader.submit(self._read, rows.cpu().numpy())
                 if waiting is not None:
-                    yield self._put(waiting.result())
+                    yield self._put(*waiting)
                 waiting = reading
             if waiting is not None:
-                yield self._put(waiting.result())
+                yield self._put(*waiting)
 
-    def _read(self, rows: np.ndarray) -> Batch:
-        """Exams on the CPU."""
-        batch = read_batch(self.found.iloc[rows], self.values[rows], self.fitted)
-        return Batch(*(tensor.pin_memory() for tensor in batch)) if self.device.type == "cuda" else batch
+    def _read(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Images and masks on the CPU."""
+        images, masks = (torch.from_numpy(np.asarray(array[rows])) for array in (self.images, self.masks))
+        return (images.pin_memory(), masks.pin_memory()) if self.device.type == "cuda" else (images, masks)
 
-    def _put(self, batch: Batch) -> Batch:
+    def _put(self, rows: Tensor, read: Future[tuple[Tensor, Tensor]]) -> Batch:
         """Exams on the device, images as float32."""
-        images, *others = (tensor.to(self.device, non_blocking=True) for tensor in batch)
-        return Batch(images.float(), *others)
+        images, masks = (tensor.to(self.device, non_blocking=True) for tensor in read.result())
+        return self.numbers.of(rows)._replace(images=images.float(), masks=masks)
 
-    def _numbers(self) -> Batch:
-        """Everything but the images."""
-        scaled, known = self.fitted.values.apply(self.values)
-        n, c = len(self.found), len(self.fitted.channels)
-        present = torch.ones(n, c, dtype=torch.bool)  # stands there for the number of exams; nothing reads it
-        images, masks = torch.zeros(n, c, 0, 0, 0), torch.zeros(n, 0, 0, 0, dtype=torch.uint8)
-        return Batch(images, masks, present, torch.from_numpy(scaled), torch.from_numpy(known))
+
+def stream(
+    found: pd.DataFrame, values: np.ndarray, fitted: Fitted, device: torch.device, folder: Path, threads: int
+) -> Streamed:
+    """Exams conditioned once, into files without a name in ``folder``, which end with the process however it ends.
+
+    Args:
+        found: where the n exams lie.
+        values: (n, variable), as they are in the tables.
+        fitted: scales of the fold.
+        device: where batches are wanted.
+        folder: with room for the images as float16; it is made.
+        threads: exams that are conditioned at a time.
+
+    Raises:
+        DataError: where the folder has too little room.
+    """
+    n, shape = len(found), image_shape(found)
+    images = _scratch(folder, (n, len(fitted.channels), *shape), np.float16)
+    masks = _scratch(folder, (n, *shape), np.uint8)
+
+    def fill(rows: np.ndarray) -> Batch:
+        batch = read_batch(found.iloc[rows], values[rows], fitted)
+        images[rows], masks[rows] = batch.images.numpy(), batch.masks.numpy()
+        return batch._replace(images=batch.images[..., :0, :0, :0], masks=batch.masks[..., :0, :0, :0])
+
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(fill, np.array_split(np.arange(n), max(1, n // CHUNK))))
+    numbers = Batch(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    return Streamed(numbers.to(device), images, masks)
+
+
+def _scratch(folder: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """An array in a file without a name, whose room is taken at once: a full disk must not end a job later on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise DataError(
+                f"train: {size / 1e9:.1f} GB for conditioned images beside the checkpoint cannot be had "
+                f"({error.strerror}); free room, or raise train.resident_gb where there is memory"
+            ) from None
+        return np.memmap(file, dtype, "r+", shape=shape)
 
 
 @dataclass(frozen=True)

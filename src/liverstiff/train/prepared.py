@@ -17,6 +17,7 @@ from liverstiff.model import (
     Fitted,
     ModelConfig,
     ValueScale,
+    channels_of,
     channels_present,
     find_exams,
     fit_adc,
@@ -27,8 +28,7 @@ from liverstiff.model import (
     read_batch,
     to_scale,
 )
-from liverstiff.records import CHANNELS
-from liverstiff.train.material import Exams, Material, Resident, Streamed, inverse_density
+from liverstiff.train.material import Exams, Material, Resident, inverse_density, stream
 
 MIN_EXAMS = 8
 """Fewer training exams than this are refused."""
@@ -78,14 +78,16 @@ class Prepared:
             linear=settings.linear and settings.model != "published_like",
         )
 
-    def on(self, device: torch.device, settings: TrainConfig) -> Material:
-        """What the loop needs, on the device: all images where they fit in ``resident_gb``."""
-        size = 2 * len(self.found) * len(self.fitted.channels) * float(np.prod(self.shape))  # bytes, float16
+    def on(self, device: torch.device, settings: TrainConfig, scratch: Path) -> Material:
+        """What the loop needs, on the device: all images where they fit in ``resident_gb``, else in ``scratch``."""
+        voxels = len(self.found) * float(np.prod(self.shape))
+        size = voxels * (2 * len(self.fitted.channels) + 1)  # bytes, images as float16 and masks
+        given = self.found, self.values, self.fitted
         exams: Exams
         if size <= settings.resident_gb * 1e9:
-            exams = Resident(read_batch(self.found, self.values, self.fitted).to(device))
+            exams = Resident(read_batch(*given).to(device))
         else:
-            exams = Streamed(self.found, self.values, self.fitted, device)
+            exams = stream(*given, device, scratch, settings.threads)
         target = torch.tensor(self.target, dtype=torch.float32, device=device)
         training, validation = (
             torch.from_numpy(np.flatnonzero(rows)).to(device) for rows in (~self.validation, self.validation)
@@ -169,8 +171,7 @@ def inner_validation(patients: pd.Series, reference: np.ndarray, share: float, s
 
 def inputs_of(settings: TrainConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the channels and of the variables that the config asks for."""
-    images = "images" in settings.inputs
-    channels = tuple(name for name in CHANNELS if images and ("DWI" if name == "ADC" else name) in settings.sequences)
+    channels = channels_of(settings.sequences) if "images" in settings.inputs else ()
     record = settings.record if "record" in settings.inputs else ()
     return channels, (*record, *names(settings.measured, channels))
 

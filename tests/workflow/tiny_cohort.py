@@ -1,4 +1,4 @@
-"""A tiny cohort run once through the real workflow, in a copy of the checkout."""
+"""A tiny cohort run once through the real workflow, in a copy of the checkout: fixtures for every folder of tests."""
 
 import os
 import re
@@ -7,10 +7,10 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from planting import plant
 
 PARTS = ("Snakefile", "config.yaml", "rules", "envs", "profiles", "workflow_scripts", "src", "docs/captions")
 
@@ -23,11 +23,12 @@ class Checkout:
     planted: frozenset[bytes] = frozenset()
     """What must not be found in any public file."""
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run snakemake here; output and error come back as text."""
+    def snakemake(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run snakemake here, with more options of ``subprocess.run``; output and error come back as text."""
         command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_ET": "1", "MPLBACKEND": "Agg"}
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+        fixed = {"cwd": self.folder, "env": environment, "capture_output": True, "text": True, "check": False}
+        return subprocess.run(command, **fixed, **options)
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Number of jobs by rule that a dry run plans."""
@@ -70,16 +71,8 @@ def give_key(private: Path) -> None:
     key.chmod(0o600)
 
 
-@pytest.fixture
-def checkout(root: Path, tmp_path: Path) -> Checkout:
-    """A copy in which nothing has run."""
-    return copy_checkout(root, tmp_path / "checkout")
-
-
-@pytest.fixture(scope="session")
-def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A copy in which the workflow has run on 21 exams of three hospitals. Tests must leave it as they found it."""
-    here = copy_checkout(root, tmp_path_factory.mktemp("flow") / "checkout")
+def tiny_config(here: Checkout) -> None:
+    """The study of the tests: 21 exams of three hospitals, small everywhere, with a fixed key."""
     config = yaml.safe_load(here.read("config.yaml"))
     sites = {"alba": 9, "cedar": 8, "delta": 4}
     config["data"]["sites"] = {name: config["data"]["sites"][name] for name in sites}
@@ -94,9 +87,24 @@ def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     config["segment"]["network"]["steps"] = 200
     (here.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     give_key(here.folder / config["data"]["private"])
+
+
+@pytest.fixture
+def checkout(root: Path, tmp_path: Path) -> Checkout:
+    """A copy in which nothing has run."""
+    return copy_checkout(root, tmp_path / "checkout")
+
+
+@pytest.fixture(scope="session")
+def finished(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """A copy in which the workflow has run on 21 exams of three hospitals. Tests must leave it as they found it."""
+    from planting import plant  # here, for the tests that do not need it
+
+    here = copy_checkout(root, tmp_path_factory.mktemp("flow") / "checkout")
+    tiny_config(here)
     run = here.snakemake("--until", "simulate")
     assert run.returncode == 0, run.stdout + run.stderr
-    planted = set().union(*(plant(here.folder / f"results/simulate/{site}/dicom") for site in sites))
+    planted = set().union(*(plant(tree) for tree in here.folder.glob("results/simulate/*/dicom")))
     run = here.snakemake()
     assert run.returncode == 0, run.stdout + run.stderr
     return replace(here, planted=frozenset(planted))

@@ -1,7 +1,4 @@
-"""What can be known to fail before a run starts: the config, paths, columns, the device, dcm2niix, disk space.
-
-:func:`check_inputs` is read by the Snakefile, so this module imports nothing heavy.
-"""
+"""Everything the configuration points to: folders, images, tables and their columns, programs and weights."""
 
 from __future__ import annotations
 
@@ -11,51 +8,11 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
-from pydantic import ValidationError
 
 from liverstiff.config import SIMULATE, Config, SegmentConfig, TableConfig
-from liverstiff.errors import ConfigError, LiverStiffError
+from liverstiff.errors import ConfigError
 from liverstiff.nifti_lists import list_images
 from liverstiff.overrides import read_overrides
-
-
-def load_config(values: dict[str, Any], source: str = "config.yaml") -> Config:
-    """Check a configuration read from YAML.
-
-    Raises:
-        ConfigError: with one line per mistake: key, value, what was expected.
-    """
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(source, mistake) for mistake in error.errors())) from None
-
-
-def _explain(source: str, mistake: Any) -> str:
-    """One line for one of pydantic's mistakes."""
-    key = ".".join(str(part) for part in mistake["loc"])
-    where = f"{source}: {key}: " if key else f"{source}: "
-    if mistake["type"] == "extra_forbidden":
-        return f"{where}unknown key; expected one of {_choices(mistake['loc'])}; correct or remove it"
-    if mistake["type"] == "missing":
-        return f"{where}missing; add this key"
-    if mistake["type"] == "value_error":
-        return f"{where}{mistake['ctx']['error']}"
-    return f"{where}got {mistake['input']!r}; {mistake['msg'][0].lower()}{mistake['msg'][1:]}"
-
-
-def _choices(loc: tuple[Any, ...]) -> str:
-    """Names of the keys allowed where an unknown key was found."""
-    model: Any = Config
-    for part in loc[:-1]:
-        known = {field.alias or name: field for name, field in getattr(model, "model_fields", {}).items()}
-        annotation = known[part].annotation if part in known else model
-        inner = getattr(annotation, "__args__", (annotation,))[-1]  # of dict[str, Section]
-        model = inner if isinstance(inner, type) else annotation
-    return ", ".join(field.alias or name for name, field in getattr(model, "model_fields", {}).items())
 
 
 def check_inputs(config: Config, root: Path = Path()) -> None:
@@ -196,62 +153,3 @@ def _check_table(key: str, root: Path, table: TableConfig) -> list[str]:
         for name, column in wanted.items()
         if column is not None and column not in header
     ]
-
-
-def findings(path: Path) -> list[tuple[str, str]]:
-    """What was looked at, and what is wrong with it (empty when nothing is)."""
-    try:
-        config = read_config(path)
-    except LiverStiffError as error:
-        return [(str(path), str(error))]
-    return [
-        (str(path), ""),
-        ("sites, records, atlases", _error(config, path.parent)),
-        ("device of train", _no_device(config.train.device)),
-        ("device of predict", _no_device(config.predict.device)),
-        ("dcm2niix", _no_dcm2niix()),
-        ("free disk space", _little_space(path.parent)),
-    ]
-
-
-def read_config(path: Path) -> Config:
-    """The checked configuration of a YAML file.
-
-    Raises:
-        ConfigError: for a file that is missing, is no YAML, or holds mistakes.
-    """
-    try:
-        values = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise ConfigError(f"no file {path}; expected the configuration; give --config") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    return load_config(values if isinstance(values, dict) else {}, str(path))
-
-
-def _error(config: Config, root: Path) -> str:
-    try:
-        check_inputs(config, root)
-    except ConfigError as error:
-        return str(error)
-    return ""
-
-
-def _no_device(device: str) -> str:
-    """A CUDA device that is asked for must be there; a CPU always is."""
-    if device == "cpu":
-        return ""
-    import torch
-
-    return "" if torch.cuda.is_available() else f"{device} is asked for, and this machine has none"
-
-
-def _no_dcm2niix() -> str:
-    import dcm2niix
-
-    return "" if Path(dcm2niix.bin).is_file() else f"no binary at {dcm2niix.bin}; reinstall the package dcm2niix"
-
-
-def _little_space(folder: Path, least_gb: float = 5) -> str:
-    free = shutil.disk_usage(folder).free / 1e9
-    return "" if free >= least_gb else f"{free:.1f} GB free in {folder.resolve()}; at least {least_gb:g} GB are advised"

@@ -1,0 +1,122 @@
+"""Snakemake killed with SIGKILL at random moments of a run of the tiny cohort, rerun each time: the same bytes.
+
+    python bench/faults.py --kills 20
+
+One run is left alone; of a second, Snakemake is killed at moments drawn from the length of the first and started
+again. Prints, as JSON, the kills, the files compared and those that differ, the jobs that were finished twice, and the
+epochs of training that were done twice.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests" / "workflow"), str(ROOT / "tests" / "unit")]
+
+from tiny_cohort import Checkout, copy_checkout, tiny_config  # noqa: E402
+
+TIMES = ("provenance", "evaluate/summary.json")
+"""Below results: files that state when or how long."""
+
+
+def digests(checkout: Checkout) -> dict[str, str]:
+    """SHA-256 of every file of the results by path."""
+    top = checkout.folder / "results"
+    files = [path for path in sorted(top.rglob("*")) if path.is_file() and not path.name.startswith(".snakemake")]
+    names = {path.relative_to(top).as_posix(): path for path in files}
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in names.items()
+        if not name.startswith(TIMES)
+    }
+
+
+def start(checkout: Checkout, *arguments: str) -> subprocess.Popen:
+    """Snakemake, its output into ``run.log`` of the checkout."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_ET": "1", "MPLBACKEND": "Agg"}
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    with (checkout.folder / "run.log").open("a") as log:
+        return subprocess.Popen(command, cwd=checkout.folder, env=environment, stdout=log, stderr=log)
+
+
+def finished_jobs(checkout: Checkout) -> list[str]:
+    """Rule and wildcards of the jobs that Snakemake called finished, in order."""
+    jobs, waiting, rule = [], {}, ""
+    for line in (checkout.folder / "run.log").read_text().splitlines():
+        words = line.split()
+        if line.startswith(("rule ", "localrule ", "checkpoint ", "localcheckpoint ")):
+            rule = words[1].rstrip(":")
+        elif line.startswith("    jobid:"):
+            number = words[1]
+            waiting[number] = rule
+        elif line.startswith("    wildcards:"):
+            waiting[number] += " " + " ".join(words[1:])
+        elif line.startswith("Finished jobid:"):
+            jobs.append(waiting[words[2]])
+    return jobs
+
+
+def main() -> None:
+    """Run both and compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    rng = random.Random(given.seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        calm, killed = (copy_checkout(ROOT, Path(scratch) / name) for name in ("calm", "killed"))
+        for checkout in (calm, killed):
+            tiny_config(checkout)
+        begin = time.perf_counter()
+        if start(calm).wait():
+            sys.exit((calm.folder / "run.log").read_text())
+        seconds = time.perf_counter() - begin
+        kills = 0
+        while kills < given.kills:
+            run = start(killed, "--rerun-incomplete")
+            try:
+                ended = run.wait(timeout=rng.uniform(4, 4 + 2 * seconds / given.kills))
+            except subprocess.TimeoutExpired:
+                os.kill(run.pid, signal.SIGKILL)
+                run.wait()
+                kills += 1
+                subprocess.run(
+                    [sys.executable, "-m", "snakemake", "--unlock"], cwd=killed.folder, capture_output=True, check=True
+                )
+                continue
+            if ended:
+                sys.exit((killed.folder / "run.log").read_text())
+            break
+        if start(killed, "--rerun-incomplete").wait():
+            sys.exit((killed.folder / "run.log").read_text())
+        expected, found, jobs = digests(calm), digests(killed), finished_jobs(killed)
+        epochs = [
+            line
+            for log in sorted(killed.folder.glob("results/train/fold-*/history.csv"))
+            for line in log.read_text().splitlines()[1:]
+        ]
+        print(
+            json.dumps(
+                {
+                    "undisturbed_s": round(seconds, 1),
+                    "kills": kills,
+                    "files": len(expected),
+                    "different": sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n)),
+                    "finished_twice": sorted({job for job in jobs if jobs.count(job) > 1}),
+                    "epochs_in_history": len(epochs),
+                }
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()
