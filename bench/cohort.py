@@ -130,7 +130,7 @@ def cohort_and_split(folder: Path) -> dict[str, float]:
         )
         for name in SITES
     }
-    outputs = ("cohort", "exclusions", "flow", "missingness", "scanners", "conflicts", "agreements")
+    outputs = ("cohort", "exclusions", "flow", "missingness", "scanners", "conflicts", "agreements", "aliases")
     started = time.perf_counter()
     build_cohort(
         exams=folder / "exams.csv",
@@ -148,6 +148,7 @@ def cohort_and_split(folder: Path) -> dict[str, float]:
     middle = time.perf_counter()
     split_cohort(
         cohort=folder / "out" / "cohort.csv",
+        aliases=folder / "out" / "aliases.csv",
         ledger=folder / "ledger" / "folds.csv",
         splits=folder / "out" / "splits.csv",
         strata=folder / "out" / "strata.csv",

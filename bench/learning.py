@@ -11,32 +11,25 @@ line is one JSON object.
 
 from __future__ import annotations
 
-import sys
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
 
-HERE = sys.path.pop(0)  # statistics.py beside this file must not hide the module of the standard library
-import statistics  # noqa: E402, F401
+import numpy as np
+import pandas as pd
+import torch
+from rendered import draw, perfect_signs, write_study
 
-sys.path.insert(0, HERE)
-
-import argparse  # noqa: E402
-import json  # noqa: E402
-import tempfile  # noqa: E402
-import time  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from pathlib import Path  # noqa: E402
-
-import numpy as np  # noqa: E402
-import pandas as pd  # noqa: E402
-import torch  # noqa: E402
-from rendered import draw, perfect_signs, write_study  # noqa: E402
-
-from liverstiff.config import PredictConfig, TargetConfig, TrainConfig  # noqa: E402
-from liverstiff.model import Description, load_model  # noqa: E402
-from liverstiff.predict import predict_partition  # noqa: E402
-from liverstiff.predict.baselines import Baseline, all_baselines, fitted, ridge  # noqa: E402
-from liverstiff.predict.estimates import Source, estimate  # noqa: E402
-from liverstiff.records import read_table  # noqa: E402
-from liverstiff.train import train_fold  # noqa: E402
+from liverstiff.config import PredictConfig, TargetConfig, TrainConfig
+from liverstiff.model import Description, load_model
+from liverstiff.predict import predict_partition
+from liverstiff.predict.baselines import Baseline, all_baselines, fitted, ridge
+from liverstiff.predict.estimates import Source, estimate
+from liverstiff.records import read_table
+from liverstiff.train import train_fold
 
 NO_FOLD = 99
 """A fold without exams: the model learns from all exams of the cross-validation."""
@@ -307,8 +300,8 @@ def throughput(quick: bool, device: str) -> dict[str, float]:
         share = rates["ours"] / rates["network"]
         told = ", ".join(f"{key} {value:.1f}" for key, value in rates.items() if not key.startswith("wait"))
         print(
-            f"{name} (width {width}, depth {depth}, {shape}): exams/s {told}; the network takes {share:.0%} of our loop, "
-            f"waiting for data {rates['wait']:.1%} resident, {rates['wait_streamed']:.1%} streamed"
+            f"{name} (width {width}, depth {depth}, {shape}): exams/s {told}; the network takes {share:.0%} of our "
+            f"loop, waiting for data {rates['wait']:.1%} resident, {rates['wait_streamed']:.1%} streamed"
         )
         rate = rates["ours"] * flops(shape, width, depth)
         gpu = torch.cuda.get_device_name() if device == "cuda" else ""

@@ -39,7 +39,7 @@ dependencies:
 TARGET = {"extra": "", "python_version": "3.11", "python_full_version": "3.11.0"}
 """What the environments run on, whichever Python writes the files."""
 
-COMMON = ("numpy", "pandas", "pydantic", "pyyaml", "tqdm", "pebble")
+COMMON = ("numpy", "pandas", "pebble", "psutil", "pydantic", "pyyaml", "tqdm")
 RECORDS = ("openpyxl", "psycopg", "psycopg-binary", "pyarrow", "sqlalchemy")
 ENVIRONMENTS = {
     "imaging": (

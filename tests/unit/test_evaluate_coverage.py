@@ -12,8 +12,8 @@ STUDIES = 120
 
 @pytest.fixture(scope="module")
 def shares() -> dict[str, float]:
-    """Of a small version of the study in ``bench/statistics.py``: 120 studies of 365 exams."""
-    path = Path(__file__).parents[2] / "bench" / "statistics.py"
+    """Of a small version of the study in ``bench/evaluate.py``: 120 studies of 365 exams."""
+    path = Path(__file__).parents[2] / "bench" / "evaluate.py"
     spec = importlib.util.spec_from_file_location("bench_statistics", path)
     assert spec is not None
     assert spec.loader is not None

@@ -1,6 +1,6 @@
 """How fast the intervals are made, and whether they hold what they promise.
 
-Run: .venv/bin/python bench/statistics.py [--quick] [--coverage] [--studies 3000] [--cores 2].
+Run: .venv/bin/python bench/evaluate.py [--quick] [--coverage] [--studies 3000] [--cores 2].
 
 Speed: cluster bootstrap of every metric of 3,680 exams (3,376 patients, 10,000 resamples), against loops that build
 each resample and call pingouin (r, Spearman, ICC), or numpy and scipy (r, Spearman); the loops are timed on a few
@@ -13,11 +13,6 @@ size with 6 baselines and at least 10,000 rows of subgroups.
 --quick: a tenth of the resamples, subgroups of two characteristics, and 20 studies of coverage: less than a minute.
 The last line is one JSON object.
 """
-
-import sys
-
-if __name__ == "__main__":
-    sys.path.pop(0)  # this file has the name of a module of Python
 
 import argparse
 import json
