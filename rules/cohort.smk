@@ -27,6 +27,7 @@ rule cohort:
         scanners="results/cohort/scanners.csv",
         conflicts="results/cohort/conflicts.csv",
         agreements="results/cohort/agreement.csv",
+        aliases="results/cohort/aliases.csv",
     log:
         "logs/cohort/cohort.log",
     benchmark:

@@ -73,6 +73,10 @@ rule predict_explain:
         "../workflow_scripts/predict_explain.py"
 
 
+SHOWN = CONFIG.predict.gallery > 0 and "images" in CONFIG.train.inputs
+EXPLAINED = [rules.predict_explain.output.folder] if SHOWN else []
+
+
 rule predict_baselines:
     input:
         packs=every_shard(*PACKS),

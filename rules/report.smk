@@ -1,9 +1,6 @@
 # report: one self-contained page, its figures for a paper, and the model card.
-# reads: catalog, harmonize, register, segment, elastography, cohort, train, predict, evaluate
+# reads: catalog, harmonize, register, segment, elastography, cohort, train, predict, evaluate, provenance
 # writes: reports/    grain: study
-
-SHOWN = CONFIG.predict.gallery > 0 and "images" in CONFIG.train.inputs
-EXPLAINED = [rules.predict_explain.output.folder] if SHOWN else []
 
 
 rule report:
@@ -36,6 +33,8 @@ rule report:
         elastogram=every_shard(*ELASTOGRAMS),
         explained=EXPLAINED,
         histories=expand(rules.train.output.history, fold=FOLDS),
+        cost=rules.provenance.output.cost,
+        provenance=rules.provenance.output.provenance,
         code=stage_code("report"),
         template=(SRC / "liverstiff" / "templates").glob("*"),
     output:

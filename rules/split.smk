@@ -6,6 +6,7 @@
 rule split:
     input:
         cohort=rules.cohort.output.cohort,
+        aliases=rules.cohort.output.aliases,
         code=stage_code("split"),
     output:
         splits="results/split/splits.csv",

@@ -160,33 +160,52 @@ def evaluate(
     ] = None,
     name: Annotated[str, typer.Option(help="what is estimated")] = "liver stiffness",
     unit: Annotated[str, typer.Option(help="its unit")] = "kPa",
+    measured_by: Annotated[
+        str, typer.Option(help="what measures the reference, e.g. MR elastography")
+    ] = "the reference",
     threshold: Annotated[list[float] | None, typer.Option(help="at or above is a case; may be repeated")] = None,
     margin: Annotated[float, typer.Option(help="differences of the residual below this are taken for none")] = 0.2,
     reference_cv: Annotated[float, typer.Option(help="coefficient of variation of the reference")] = 0.10,
+    interval: Annotated[float, typer.Option(help="share of references that low to high promises to hold")] = 0.90,
     resamples: Annotated[int, typer.Option(help="bootstrap resamples of patients", min=100)] = 2000,
+    page: Annotated[bool, typer.Option(help="write report.html and the folder figures too")] = True,
 ) -> None:
-    """All statistics of agreement for anybody's estimates: CSV tables and summary.json.
+    """All statistics of agreement for anybody's estimates: CSV tables, summary.json, and report.html to read.
 
     `second` is another model's estimate, to compare. Thresholds are 2.5, 3, 3.5, 4 and 5 unless given.
 
-    Example: liverstiff evaluate study.csv --out statistics --column reference=mre_kpa --column patient=id
+    Example: liverstiff evaluate study.csv --out statistics --column reference=mre_kpa --measured-by "MR elastography"
     """
-    from liverstiff.config import EvaluateConfig, TargetConfig
+    from liverstiff.config import EvaluateConfig, PredictConfig, ReportConfig, TargetConfig
     from liverstiff.evaluate import Columns, evaluate_predictions, headlines
 
     levels = {"thresholds": tuple(threshold), "bands": tuple(threshold)} if threshold else {}
     try:
-        target = TargetConfig(name=name, unit=unit, margin=margin, **levels)
+        target = TargetConfig(name=name, unit=unit, measured_by=measured_by, margin=margin, **levels)
         settings = EvaluateConfig(resamples=resamples, reference_cv=reference_cv)
+        promised = PredictConfig(interval=interval)
         named = dict(one.split("=", 1) for one in column or [])
     except ValueError as error:
         raise ConfigError(f"options of evaluate: {str(error).splitlines()[0]}; see --help") from None
-    folder = evaluate_predictions(predictions, out, Columns.found_in(predictions, **named), settings, target)
+    tables = evaluate_predictions(predictions, out, Columns.found_in(predictions, **named), settings, target)
+    if page:
+        from liverstiff.report import write_report
+
+        sections = {"target": target, "evaluate": settings, "predict": promised}
+        write_report(
+            tables=tables,
+            config={section: values.model_dump(mode="json") for section, values in sections.items()},
+            report=out / "report.html",
+            figures=out / "figures",
+            settings=ReportConfig(title=f"{name[:1].upper()}{name[1:]}: estimates against {measured_by}"),
+        )
     table = Table("partition", "exams", "patients", "figure", "value", "95 % interval")
-    for row in headlines(folder):
+    for row in headlines(out):
         table.add_row(*row)
     Console().print(table)
     Console().print(f"tables in {out}, headlines and gaps in {out / 'summary.json'}")
+    if page:
+        Console().print(f"page in {out / 'report.html'}, its figures in {out / 'figures'}")
 
 
 def _shortened(b_values: str) -> str:

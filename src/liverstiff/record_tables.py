@@ -202,7 +202,9 @@ def _query(table: TableConfig, path: Path | None, wanted: list[str], site: str) 
     try:
         url = sa.make_url(str(table.table))
     except (sa.exc.ArgumentError, ValueError):  # what it says shows the URL
-        raise ConfigError(f"{site}: table is no URL of a database; expected e.g. postgresql+psycopg://host/db") from None
+        raise ConfigError(
+            f"{site}: table is no URL of a database; expected e.g. postgresql+psycopg://host/db"
+        ) from None
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         raise DataError(f"{site}: there is no such SQLite file; correct the path in table")
     if table.password_env:
@@ -223,10 +225,16 @@ def _query(table: TableConfig, path: Path | None, wanted: list[str], site: str) 
 
 
 def reported_exams(record: RecordConfig, files: Sequence[Path | None], site: str) -> pd.DataFrame:
-    """The exams of a site without images: ``patient_id`` and ``date`` of the rows that may hold a reported value."""
+    """The exams of a site without images: ``patient_id`` and ``date`` of the rows that may hold a reported value.
+
+    Rows without a date that do hold one are one exam of the patient, whose date is missing.
+    """
     table, path = next((table, path) for table, path in zip(record.sources, files, strict=True) if table.reported)
-    frame = read_columns(table, path, [name for name in (table.patient, table.date) if name], site)
+    assert table.reported is not None
+    value = table.reported.column
+    frame = read_columns(table, path, [name for name in (table.patient, table.date, value) if name], site)
     rows = pd.DataFrame(
         {"patient_id": as_text(frame[str(table.patient)]), "date": row_dates(table, frame, record.assumed_date, site)}
     )
-    return rows.dropna().drop_duplicates().sort_values(["patient_id", "date"], ignore_index=True)
+    rows = rows[rows.patient_id.notna() & (rows.date.notna() | as_text(frame[value]).notna())]
+    return rows.drop_duplicates().sort_values(["patient_id", "date"], ignore_index=True)

@@ -42,7 +42,7 @@ def by_value(values: pd.Series, convert: Callable[[pd.Series], pd.Series]) -> pd
 
 
 def as_text(values: pd.Series) -> pd.Series:
-    """Values as text: no blanks around, whole numbers without point, days without time; missing where nothing is left."""
+    """Values as text: no blanks around, whole numbers without point, days without time; missing where none is left."""
     return by_value(values, lambda different: different.map(_text)).astype(object)
 
 

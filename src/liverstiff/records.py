@@ -222,7 +222,7 @@ def write_status(rows: list[ExamStatus], path: str | Path) -> None:
 
 
 def read_table(path: str | Path) -> pd.DataFrame:
-    """A CSV between two stages; pseudonyms, fold and site stay text."""
+    """A CSV between two stages; pseudonyms and the names of site, shard and series stay text."""
     text = {"exam": str, "patient": str, "site": str, "shard": str, "series": str}
     return pd.read_csv(path, dtype=text)
 

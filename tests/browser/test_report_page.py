@@ -10,8 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from chromium import Tab, program
+from made_predictions import NAMED, table
 from made_report import evaluated_fully, write_page
 from PIL import Image
+from typer.testing import CliRunner
+
+from liverstiff.cli import app
 
 REQUIRED = "LIVERSTIFF_REQUIRE_DATA" in os.environ
 pytestmark = pytest.mark.xdist_group("browser")
@@ -51,6 +55,21 @@ def test_it_opens_without_error_or_request(tab, report, width):
     assert tab.run("document.images.length") > 10
     assert tab.run(broken) == 0
     assert tab.run("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("rows", [2, 60])
+def test_the_page_of_anybody_s_predictions_opens_too(tab, tmp_path, rows):
+    table(rows).to_csv(tmp_path / "own.csv", index=False)
+    command = ["evaluate", str(tmp_path / "own.csv"), "--out", str(tmp_path / "out"), "--resamples", "100", *NAMED]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    page = tmp_path / "out" / "report.html"
+    for width in (1280, 390):
+        tab.open(page, width)
+        assert tab.errors == []
+        assert tab.requests == [page.as_uri()]
+        assert tab.run("document.documentElement.scrollWidth") <= width
+    assert tab.run("document.querySelectorAll('main section').length") == 13
+    assert tab.run("document.querySelectorAll('main figure svg').length") > 5
 
 
 def test_a_table_is_sorted_by_the_exact_number(tab, report):

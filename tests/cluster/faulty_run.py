@@ -15,7 +15,7 @@ import yaml
 from slurm import Job, Slurm
 from tiny_cohort import Checkout, copy_checkout, give_key
 
-STARVED = "rule_harmonize_probe"
+STARVED = "rule_cohort"
 """The job that gets too little memory in its first attempt."""
 RUN_LIMIT_S = 900
 
@@ -96,10 +96,15 @@ class _Faults:
         self._hang_and_preempt()
 
     def _restart_controller(self) -> None:
-        self._first("rule_convert", lambda job: True)
+        self._first("rule_convert", self._all_have_begun)
         self.slurm.end("slurmctld", signal.SIGTERM)
         time.sleep(2)
         self.slurm.start_controller()
+
+    def _all_have_begun(self, job: Job) -> bool:
+        """SLURM 22.05 forgets, when its controller restarts, that a job may still start its step."""
+        steps = self.slurm.run("squeue", "-h", "-s", "-o", "%i", check=False).split()
+        return all(f"{running.number}.0" in steps for running in self.slurm.jobs())
 
     def _lose_node(self) -> None:
         """While a shard of register has finished some of its exams."""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from getpass import getuser
 from pathlib import Path
 
 PROGRAMS = ("munged", "mariadbd", "mariadb-install-db", "slurmdbd", "slurmctld", "slurmd", "sbatch", "sacct")
@@ -27,12 +28,12 @@ SLURM_CONF = """\
 ClusterName=test
 SlurmctldHost=localhost(127.0.0.1)
 SlurmctldPort={slurmctld}
-SlurmUser=root
-SlurmdUser=root
+SlurmUser={user}
+SlurmdUser={user}
 AuthType=auth/munge
 CryptoType=crypto/munge
 # a requeued job starts again after this many seconds
-AuthInfo=socket={folder}/munge.socket,cred_expire=4
+AuthInfo=socket={folder}/munge.socket,cred_expire=10
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -71,7 +72,7 @@ NodeName=cpu1 NodeAddr=127.0.0.1 NodeHostname=localhost Port={cpu1} CPUs=8 RealM
 NodeName=cpu2 NodeAddr=127.0.0.1 NodeHostname=localhost Port={cpu2} CPUs=8 RealMemory=64000
 NodeName=gpu1 NodeAddr=127.0.0.1 NodeHostname=localhost Port={gpu1} CPUs=8 RealMemory=64000 Gres=gpu:1
 NodeName=gpu2 NodeAddr=127.0.0.1 NodeHostname=localhost Port={gpu2} CPUs=8 RealMemory=64000 Gres=gpu:1
-PartitionName=cpu Nodes=cpu1,cpu2 Default=YES MaxTime=2-00:00:00 PriorityTier=10
+PartitionName=cpu Nodes=cpu1,cpu2 LLN=YES Default=YES MaxTime=2-00:00:00 PriorityTier=10
 PartitionName=gpu Nodes=gpu1,gpu2 MaxTime=2-00:00:00 PriorityTier=1
 PartitionName=urgent Nodes=gpu1,gpu2 MaxTime=1:00:00 PriorityTier=100 PreemptMode=OFF
 """
@@ -82,10 +83,10 @@ AuthInfo=socket={folder}/munge.socket
 DbdHost=localhost
 DbdAddr=127.0.0.1
 DbdPort={slurmdbd}
-SlurmUser=root
+SlurmUser={user}
 StorageType=accounting_storage/mysql
 StorageHost=localhost
-StorageUser=root
+StorageUser={user}
 StorageLoc=slurm
 LogFile={folder}/slurmdbd.log
 PidFile={folder}/slurmdbd.pid
@@ -133,7 +134,7 @@ class Slurm:
             ("slurmdbd.conf", SLURMDBD_CONF, 0o600),
             ("gres.conf", "NodeName=gpu[1-2] Name=gpu Count=1 File=/dev/null\n", 0o644),
         ):
-            (self.folder / name).write_text(text.format(folder=self.folder, **ports))
+            (self.folder / name).write_text(text.format(folder=self.folder, user=getuser(), **ports))
             (self.folder / name).chmod(mode)
         (self.folder / "state").mkdir()
         self._write_srun()
@@ -228,9 +229,11 @@ class Slurm:
 
     def _start_database(self) -> None:
         data = f"--datadir={self.folder / 'sql'}"
-        self.run("mariadb-install-db", "--no-defaults", "--user=root", "--skip-test-db", data)
+        user = getuser()
+        owner = f"--auth-root-socket-user={user}"
+        self.run("mariadb-install-db", "--no-defaults", f"--user={user}", "--skip-test-db", owner, data)
         self._start(
-            "mariadbd", "mariadbd", "--no-defaults", "--user=root", data, "--skip-networking",
+            "mariadbd", "mariadbd", "--no-defaults", f"--user={user}", data, "--skip-networking",
             f"--socket={self.folder / 'sql.socket'}", "--innodb-flush-log-at-trx-commit=0",
         )  # fmt: skip
         self._wait("MariaDB", (self.folder / "sql.socket").exists)

@@ -51,7 +51,7 @@ def found(config, tmp_path_factory):
         shard_size=32,
         settings=config.catalog,
     )
-    names = ("cohort", "exclusions", "flow", "missingness", "scanners", "conflicts", "agreements")
+    names = ("cohort", "exclusions", "flow", "missingness", "scanners", "conflicts", "agreements", "aliases")
     build_cohort(
         exams=folder / "exams.csv",
         linkage=folder / "site" / "linkage.csv",
@@ -114,3 +114,6 @@ def test_a_zero_of_a_sas_file_is_zero(config):
     values = read_record([FOLDER / "BIOPRO_J.XPT"], record, site="nhanes", key=bytes(32)).values.value
     raw = pd.read_sas(FOLDER / "BIOPRO_J.XPT").LBDSATLC
     assert (values == 0).sum() == (raw < 0.5).sum() > 5000
+    without = record.model_copy(update={"tables": (record.tables[0].model_copy(update={"missing": ("0",)}),)})
+    left = read_record([FOLDER / "BIOPRO_J.XPT"], without, site="nhanes", key=bytes(32)).values.value
+    assert len(left) == (raw > 0.5).sum()

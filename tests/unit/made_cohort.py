@@ -26,7 +26,7 @@ A1,2024-02-03,17.5,F,,40,25,200,
 A2,2020-01-01,60,M,N,40,25,200,12
 """
 AST = {"ast": {"column": "AST", "unit": "U/L"}}
-OUTPUTS = ("cohort", "exclusions", "flow", "missingness", "scanners", "conflicts", "agreements")
+OUTPUTS = ("cohort", "exclusions", "flow", "missingness", "scanners", "conflicts", "agreements", "aliases")
 
 
 def of(number, site="alba"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,16 @@ CONFIG = {
     },
     "segment": {"methods": ["network"], "atlases": "/srv/atlases"},
 }
+
+FACTS = {
+    "source": {"commit": "0123456789abcdef0123456789abcdef01234567", "changed": True},
+    "tools": {"python": "3.11.9", "system": "Linux 6.1 x86_64", "dcm2niix": "v1.0.20250506", "git": "git version 2"},
+    "packages": {"numpy": "2.0.1", "pandas": "2.2.0"},
+    "pinned": {"learning": ["torch==2.7.0", "numpy==1.9.9"], "analysis": ["pandas==2.2.0"]},
+    "config": {"data": {"sites": {"alba": {"role": "development"}}}, "report": {"title": "(not shown)"}},
+    "sha256": {"metrics": "ab" * 32, "models": {"0": "cd" * 32, "1": "ef" * 32}},
+}
+"""What the stage provenance wrote, as far as the page reads it."""
 
 
 def evaluated_fully(folder: Path, sizes: dict[str, int] | None = None, **changes: object) -> dict[str, Path]:
@@ -56,7 +67,7 @@ def evaluated_fully(folder: Path, sizes: dict[str, int] | None = None, **changes
 
 
 def _of_other_stages(folder: Path, cohort: pd.DataFrame, excluded: pd.DataFrame) -> dict[str, Path]:
-    """The tables of catalog, harmonize and cohort."""
+    """The tables of catalog, harmonize, cohort and provenance."""
     texts = {
         "scans": "site,vendor,model,field_t,sequence,variant,exams\n"
         "alba,GE,Optima MR450w,1.5,T1w,fat-sat,3\nalba,GE,Optima MR450w,1.5,T1w,water,5\n"
@@ -65,6 +76,8 @@ def _of_other_stages(folder: Path, cohort: pd.DataFrame, excluded: pd.DataFrame)
         "probe": "when,exams,patients,vendors,accuracy,chance,excess,excess_ratio,note\n"
         "before,60,54,3,0.9,0.46,0.44,,\nafter,60,54,3,0.65,0.46,0.19,0.432,\n",
         "conflicts": "site,patient,exam,what,detail\nalba,p00,e00,two_values,ALT\nalba,p01,e01,two_values,AST\n",
+        "cost": "stage,jobs,wall_hours,core_hours,cpu_hours,max_rss_mb\n"
+        "convert,2,0.0011,0.0011,0.0,\ntrain,3,12.5,100.25,90.0,7001\ntotal,5,12.5011,100.2511,90.0,7001\n",
         "scanners": "site,vendor,model,field_t,exams\nalba,GE,Optima MR450w,1.5,8\n",
     }
     paths = {name: folder / f"{name}.csv" for name in (*texts, "by_site", "missingness", "agreements")}
@@ -119,6 +132,7 @@ def write_page(
     explained = [write_explained(folder / "explained", analysed, picture)] if len(analysed) else []
     history = pd.DataFrame({"epoch": [1, 2], "train_loss": [1.0, 0.5], "validation_loss": [1.1, 0.9]})
     history.to_csv(folder / "history.csv", index=False)
+    (folder / "provenance.json").write_text(json.dumps(FACTS))
     write_report(
         tables=tables,
         shards={kind: [folder / stage] for kind, stage in kinds.items()} | {"explained": explained},
@@ -127,6 +141,7 @@ def write_page(
         report=folder / "report.html",
         card=folder / "model_card.md",
         figures=folder / "figures",
+        provenance=folder / "provenance.json",
         settings=ReportConfig(title="Stiffness & <images>", gallery=gallery, furthest=4, formats=formats),
     )
     return (folder / "report.html").read_text()

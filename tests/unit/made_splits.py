@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ def arguments(folder: Path, scheme: str = "kfold", folds: int | list[str] = 3, *
     names = folds if isinstance(folds, list) else [str(fold) for fold in range(folds)]
     return {
         "cohort": folder / "cohort.csv",
+        "aliases": folder / "aliases.csv",
         "ledger": folder / "private" / "folds.csv",
         "splits": folder / "splits.csv",
         "strata": folder / "strata.csv",
@@ -39,10 +41,18 @@ def arguments(folder: Path, scheme: str = "kfold", folds: int | list[str] = 3, *
     }
 
 
-def split(folder: Path, cohort: pd.DataFrame, scheme: str = "kfold", folds: int | list[str] = 3, **target: Any):
+def save(folder: Path, cohort: pd.DataFrame, aliases: Iterable[tuple[str, str]] = ()) -> None:
+    """Write what the stage reads; ``aliases``: patient and another pseudonym of the same person."""
+    cohort.to_csv(folder / "cohort.csv", index=False)
+    pd.DataFrame(aliases, columns=["patient", "alias"]).to_csv(folder / "aliases.csv", index=False)
+
+
+def split(
+    folder: Path, cohort: pd.DataFrame, scheme: str = "kfold", folds: int | list[str] = 3, aliases=(), **target: Any
+):
     """Run the stage in a folder that keeps its ledger; the splits."""
     paths = arguments(folder, scheme, folds, **target)
-    cohort.to_csv(paths["cohort"], index=False)
+    save(folder, cohort, aliases)
     split_cohort(**paths)
     return read_table(paths["splits"]).fillna({"reason": ""})
 

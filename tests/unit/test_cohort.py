@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_cohort import FULL, KEY, RECORD, Study, column, config, of, read
+from made_splits import arguments
 
 from liverstiff.cohort import (
     COLUMNS,
@@ -17,8 +18,11 @@ from liverstiff.cohort import (
     nfs,
     read_record,
 )
-from liverstiff.config import SiteConfig, TargetConfig
+from liverstiff.cohort.conflicts import ages_at
+from liverstiff.config import RecordConfig, SiteConfig, TargetConfig
 from liverstiff.errors import ConfigError, DataError
+from liverstiff.pseudonyms import person_pseudonym
+from liverstiff.split import split_cohort
 
 READ = {"e1": 2.1, "e2": 3.2, "e3": 4.3, "e5": 5.4}
 
@@ -162,6 +166,27 @@ def test_cohort_rows(study):
     assert found["scanners"].to_numpy().tolist() == [["alba", "GE", "m", 1.5, 3]]
 
 
+def test_a_value_below_a_limit_does_not_reach_it(study):
+    rows = [
+        "A1,2023-05-20,50,F,Y,<40,25,200,<5",
+        "A2,2023-05-20,60,M,N,40,25,200,5",
+        "A4,2023-05-20,60,M,N,>40,25,200,>5",
+    ]
+    columns = FULL | {"pdff": {"column": "PDFF", "unit": "fraction"}}
+    text = RECORD.splitlines()[0] + "\n" + "\n".join(rows) + "\n"
+    elastography = study.elastography(READ)
+    cohort = study.build([elastography], [elastography], [text])["cohort"].set_index("exam")
+    assert cohort.steatosis[["e1", "e3", "e5"]].tolist() == [0, 1, 1]
+    site = {"alba": SiteConfig(role="development", dicom="x", record=config(columns))}
+    text = text.replace(",<5", ",<0.05").replace(",5\n", ",0.05\n").replace(",>5", ",>0.05")
+    found = study.build([elastography], [elastography], [text], site, eligible={"ast": {"max": 40}})
+    cohort = found["cohort"].set_index("exam")
+    assert cohort.steatosis[["e1", "e3"]].tolist() == [0, 1]
+    assert "e5" not in cohort.index
+    least = study.build([elastography], [elastography], [text], site, eligible={"ast": {"min": 40}})["cohort"].exam
+    assert least.tolist() == ["e3", "e5"]
+
+
 def test_bmi_and_nfs_from_their_inputs(study):
     columns = FULL | {
         "height": {"column": "HT", "unit": "m"},
@@ -197,6 +222,9 @@ def test_an_exam_without_a_date_is_excluded(study):
     study.linkage.loc[0, "study_date"] = None
     exclusions = study.build([elastography], [elastography])["exclusions"]
     assert exclusions.set_index("exam").reason["e1"] == "no_study_date"
+    study.linkage["study_date"] = None
+    exclusions = study.build([elastography], [elastography])["exclusions"]
+    assert exclusions.reason.tolist() == ["no_study_date"] * 3 + ["missing_sequence", "no_study_date"]
 
 
 def test_rules_of_eligibility_and_required_variables(study):
@@ -262,6 +290,93 @@ def test_one_person_at_two_sites_is_one_patient(study):
     cohort = study.build([elastography], [elastography], [first, second], sites)["cohort"].set_index("exam").patient
     assert cohort["e1"] == cohort["e2"] == cohort["e3"] != cohort["e5"]
     assert cohort["e1"] not in (of("A1"), of("A2", "brook"))
+
+
+def test_patients_of_one_person_are_no_conflict_in_two_tables(study):
+    header, *rows = RECORD.splitlines()
+    text = "\n".join([header + ",EID", *(row + ",7" for row in rows)]) + "\n"
+    tables = [{"table": "a.csv", "columns": FULL, "person": "EID"}, {"table": "b.csv", "person": "EID"}]
+    record = RecordConfig(patient="MRN", date="DATE", tables=tables)
+    elastography = study.elastography(READ)
+    site = {"alba": SiteConfig(role="development", dicom="x", record=record)}
+    found = study.build([elastography], [elastography], [text, text], site)
+    assert "two_persons" not in set(found["conflicts"].what)
+    assert set(found["cohort"].patient) == {person_pseudonym(KEY, "7")}
+    assert set(found["aliases"].alias) == {person_pseudonym(KEY, "7"), of("A1"), of("A2")}
+    assert set(found["aliases"].patient) == {person_pseudonym(KEY, "7")}
+    several = study.build([elastography], [elastography], [text, text.replace("12,7", "12,8")], site)["conflicts"]
+    row = several[several.what == "two_persons"]
+    assert row[["site", "patient"]].to_numpy().tolist() == [["alba", of("A2")]]
+
+
+def test_a_text_for_no_person_joins_nobody(study):
+    study.exams["patient"] = study.linkage["patient"] = [of(f"B{place}") for place in range(5)]
+    rows = [f"B{place},2023-05-20,50,F,Y,40,25,200,5" for place in range(5)]
+    study.exams["status"], study.exams["reason"], study.exams["detail"] = "ok", "", ""
+    more = study.exams.iloc[[0]].assign(exam="e6", patient=of("B5"))
+    study.exams = pd.concat([study.exams, more], ignore_index=True)
+    study.linkage = pd.concat([study.linkage, study.linkage.iloc[[0]].assign(exam="e6", patient=of("B5"))])
+    rows.append("B5,2023-05-20,50,F,Y,40,25,200,5")
+    text = RECORD.splitlines()[0] + ",EID\n" + "".join(row + ",n/a\n" for row in rows)
+    elastography = study.elastography(dict.fromkeys(study.exams.exam, 2.0))
+    for missing, patients in (([], 1), (["n/a"], 6)):
+        site = SiteConfig(role="development", dicom="x", record=config(person="EID", missing=missing))
+        found = study.build([elastography], [elastography], [text], {"alba": site})
+        assert found["cohort"].patient.nunique() == patients
+        listed = found["conflicts"][found["conflicts"].what == "many_patients"]
+        assert listed.detail.str.startswith("6 patients have one number").tolist() == [True] * (patients == 1)
+
+
+def test_a_cohort_without_exams_is_written(study, capsys):
+    elastography = study.elastography(READ)
+    found = study.build([elastography], [elastography], [RECORD.replace("\nA", "\nZ")])
+    assert found["exclusions"].reason.tolist() == ["no_record"] * 3 + ["missing_sequence", "no_record"]
+    assert list(found["cohort"]) == COLUMNS
+    assert len(found["cohort"]) == 0
+    assert "0 of 5 exams analysable" in capsys.readouterr().out
+    out = study.folder / "out"
+    with pytest.raises(DataError, match=r"^no exam is analysable; exclusions\.csv .*$"):
+        split_cohort(**arguments(out))
+
+
+def births(study, *days):
+    """The cohort of a record with dates of birth for A1, A2 and A4, by exam, and the conflicts."""
+    record = config(FULL | {"height": {"column": "HT", "unit": "cm"}, "weight": {"column": "WT", "unit": "kg"},
+                            "bmi": {"column": "BMI", "unit": "kg/m2"}}, birth_date="DOB")  # fmt: skip
+    text = "MRN,DATE,AGE,SEX,DM,AST,ALT,PLT,PDFF,HT,WT,BMI,DOB\n" + "".join(
+        f"{mrn},2023-05-20,{age},F,Y,40,25,200,5,180,120,{bmi},{day}\n"
+        for mrn, (age, bmi, day) in zip(("A1", "A2", "A4"), days, strict=True)
+    )
+    elastography = study.elastography(READ)
+    site = {"alba": SiteConfig(role="development", dicom="x", record=record)}
+    found = study.build([elastography], [elastography], [text], site)
+    return found["cohort"].set_index("exam"), found["conflicts"]
+
+
+def test_an_impossible_date_of_birth_gives_no_age(study):
+    cohort, conflicts = births(study, ("", 37, "1900-01-01"), ("70", 37, "1900-01-01"), ("", 37, "1983-06-02"))
+    assert np.isnan(cohort.age["e1"])
+    assert cohort.age[["e3", "e5"]].tolist() == [70, 39]  # 40 the day after the exam
+    assert set(conflicts.exam[conflicts.what == "implausible_birth_date"]) == {"e1", "e2", "e3"}
+
+
+def test_an_age_or_bmi_that_does_not_fit_is_listed(study):
+    cohort, conflicts = births(study, (50, 22, "1950-01-01"), (50, 37, "1973-01-01"), (50.9, 36, "1972-07-01"))
+    rows = conflicts[conflicts.what.isin(["age_and_birth_date", "bmi_and_height"])]
+    assert rows[["exam", "what"]].to_numpy().tolist() == [["e1", "age_and_birth_date"], ["e1", "bmi_and_height"]]
+    assert cohort.age.tolist()[::2] == [50, 50]  # completed years
+    assert cohort.bmi["e1"] == 22
+
+
+def test_no_date_of_birth_follows_from_the_cohort(study):
+    """From age, day and the cut it is known to half a year at best."""
+    exam, rng = pd.Timestamp("2023-06-01"), np.random.default_rng(0)
+    births = pd.Timestamp("1930-01-01") + pd.to_timedelta(rng.integers(0, 25000, 2000), "D")
+    people = pd.DataFrame({"exam": np.arange(2000), "patient": np.arange(2000), "study_date": exam})
+    ages, _ = ages_at(people, pd.Series(births))
+    guess = exam - pd.to_timedelta((ages.to_numpy() + 0.5) * 365.25, "D")
+    assert np.median(np.abs((guess - births).days)) >= 60
+    assert (ages == np.floor(ages)).all()
 
 
 def test_a_target_of_another_name_uses_the_same_flow(study):

@@ -156,7 +156,8 @@ def test_a_column_that_is_not_there(tmp_path):
     refused(tmp_path, "MRN,DATE,HB\n1,2023-01-01,9\n", "unknown variable 'hb'", columns=hb)
 
 
-NAMES = ["LIVER_STIFFNESS", "VCTE_kPa", "MR-Elastography", "LSM", "Fibroscan", "e_kpa", "CAP", "LUXCAPM", "LUXSMED"]
+NAMES = ["Élastographie", "rigidite_hepatique", "rigidez", "shear_wave_speed", "ARFI_m_s", "liverkpa", "dureté du foie"]
+NAMES += ["LIVER_STIFFNESS", "VCTE_kPa", "MR-Elastography", "LSM", "Fibroscan", "e_kpa", "CAP", "LUXCAPM", "LUXSMED"]
 
 
 @pytest.mark.parametrize("name", [*NAMES, "Controlled attenuation"])
@@ -221,6 +222,14 @@ def test_implausible_values_are_counted(capsys):
     found = plausible(pd.Series([30.0, -1.0, np.nan]), "alt", "U/L", "alba: column 'ALT'")
     assert found.tolist() == [False, True, False]
     assert "1 of 2 values of alt" in capsys.readouterr().out
+
+
+def test_sex_and_height_of_an_undated_row_count(tmp_path):
+    columns = {"sex": FULL["sex"], "ast": AST["ast"]}
+    record = read(tmp_path, "MRN,DATE,SEX,AST\n1,,F,40\n2,2023-01-01,M,40\n", columns)
+    assert record.faults[["what", "detail"]].to_numpy().tolist() == [
+        ["no_date", "1 of 2 rows of a table; of them only counts what does not change"]
+    ]
 
 
 def test_two_sexes_and_a_birth_after_the_exam(tmp_path):
@@ -289,7 +298,12 @@ def test_the_same_exam_twice_is_listed(tmp_path):
             for name in ("person", "biopsy", "birth_date", "sheet")
         ),
         (
-            {"table": "a.csv", "patient": "P", "date": "D", "columns": {"sex": {"column": "S", "codes": {True: "male"}}}},
+            {
+                "table": "a.csv",
+                "patient": "P",
+                "date": "D",
+                "columns": {"sex": {"column": "S", "codes": {True: "male"}}},
+            },
             "put quotes around the code",
         ),
     ],

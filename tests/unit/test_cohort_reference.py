@@ -149,7 +149,7 @@ def catalogued(folder, text, **given):
 
 
 def run(folder, record, out, **settings):
-    names = ("cohort", "exclusions", "flow", "missingness", "scanners", "conflicts", "agreements")
+    names = ("cohort", "exclusions", "flow", "missingness", "scanners", "conflicts", "agreements", "aliases")
     build_cohort(
         exams=out / "exams.csv",
         linkage=out / "private" / "linkage.csv",
@@ -187,6 +187,69 @@ def test_a_site_without_images(tmp_path):
     assert found["exclusions"][["reason", "detail"]].to_numpy().tolist() == [["not_eligible", "IQR: expected below 30"]]
     assert found["flow"].exams.tolist() == [4, 1, 3]
     assert len(found["scanners"]) == 0
+
+
+BAD = {
+    "blank": "A1,2023-06-03,50,F,Y,40,25,200,5,,10\n",
+    "a rule not passed": "A1,2023-06-03,50,F,Y,40,25,200,5,3.3,80\n",
+    "implausible": "A1,2023-06-03,50,F,Y,40,25,200,5,9000,10\n",
+    "two values": "A1,2023-06-03,50,F,Y,40,25,200,5,6.6,10\nA1,2023-06-03,50,F,Y,40,25,200,5,7.7,10\n",
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_no_row_lends_its_value_to_another_day(tmp_path, bad):
+    header, good = REPORTED.splitlines()[:2]
+    record, out = catalogued(tmp_path, f"{header}\n{good}\n{BAD[bad]}", where={"IQR": {"below": 30}})
+    found = run(tmp_path, record, out)
+    assert found["cohort"][["day", "reference"]].to_numpy().tolist() == [[-213, 2.4]]
+    assert found["exclusions"].reason.tolist() == ["not_eligible" if bad == "a rule not passed" else "no_reference"]
+    listed = set(found["conflicts"].what[found["conflicts"].exam == found["exclusions"].exam[0]])
+    assert "reported_elsewhere" in listed
+    assert ("implausible_reference" in listed, "two_values" in listed) == (bad == "implausible", bad == "two values")
+
+
+def test_an_undated_row_with_a_value_is_counted(tmp_path):
+    header, good = REPORTED.splitlines()[:2]
+    undated = "A2,,50,F,Y,40,25,200,5,3.0,10\nA2,,50,F,Y,40,25,200,5,3.1,10\nA3,,50,F,Y,40,25,200,5,,10\n"
+    record, out = catalogued(tmp_path, f"{header}\n{good}\n{undated}")
+    found = run(tmp_path, record, out)
+    assert found["flow"].to_numpy().tolist() == [
+        ["alba", "catalogued", 2],
+        ["alba", "no_study_date", 1],
+        ["alba", "analysable", 1],
+    ]
+    assert found["cohort"].patient.tolist() == [of("A1")]
+
+
+def test_two_exams_a_day_apart_do_not_share_a_report(study):
+    study.linkage.loc[1, "study_date"] = "20230602"
+    found = build(study, REPORTED.replace("A1,2024", "A9,2024"), "reported")
+    cohort = found["cohort"].set_index("exam")
+    assert cohort.reference["e2"] == 2.4
+    assert found["exclusions"].set_index("exam").reason["e1"] == "no_reference"
+    assert "reported_elsewhere" in set(found["conflicts"].what[found["conflicts"].exam == "e1"])
+
+
+def test_the_day_of_the_exam_decides(study):
+    rows = "A2,2023-06-02,60,M,N,40,25,200,12,9.9,10\nA4,2023-06-02,60,M,N,40,25,200,12,7.7,\n"
+    text = REPORTED.replace(",6.0,", ",,") + rows
+    found = build(study, text, "reported", where={"IQR": {"below": 30, "missing": True}})
+    assert found["exclusions"].set_index("exam").reason["e3"] == "not_eligible"  # its own day's does not pass
+    assert found["cohort"].set_index("exam").reference["e5"] == 7.7  # its own day has none
+
+
+@pytest.mark.parametrize("times", [3, 1 / 3])
+def test_another_quantity_is_not_mixed_in(study, times):
+    read = {"e1": 2.1, "e2": 3.2, "e3": 4.3, "e5": 5.4}
+    rows = [("A1", "2023-06-01", 2.1), ("A1", "2024-02-01", 3.2), ("A2", "2023-06-01", 4.3), ("A4", "2023-06-01", 5.4)]
+    text = REPORTED.splitlines()[0] + "\n"
+    text += "".join(f"{mrn},{day},50,F,Y,40,25,200,5,{value * times:.2f},10\n" for mrn, day, value in rows)
+    with pytest.raises(DataError, match=r"mostly about (3|0\.33) times those of the elastogram \(4 exams"):
+        build(study, text, "elastogram_else_reported", read=read)
+    folder = study.folder / "elastography"
+    found = study.build([folder], [folder], [text], sites(), reference="elastogram")
+    assert (found["conflicts"].what == "reference_contradiction").sum() == 4
 
 
 def test_a_survey_with_one_assumed_day(tmp_path):
@@ -227,6 +290,19 @@ def test_a_site_with_neither_images_nor_a_reported_value(root):
     content["data"]["sites"]["alba"]["record"]["reported"] = {"column": "E"}
     with pytest.raises(ConfigError, match=r"'elastogram', but data\.sites\.alba has no images"):
         load_config(content)
+
+
+def test_the_most_that_a_device_shows_is_a_value(study):
+    found = build(study, REPORTED.replace(",6.0,", ",>75,"), "reported")
+    assert found["cohort"].set_index("exam").reference["e5"] == pytest.approx(75)
+
+
+def test_a_biopsy_without_any_variable(study):
+    text = "MRN,DATE,BX,E\nA1,2023-06-01,2023-01-01,2.4\nA2,2023-06-01,2023-01-01,4.4\nA4,2023-06-01,,6.0\n"
+    record = config({}, biopsy="BX", reported={"column": "E"})
+    site = {"alba": SiteConfig(role="development", dicom="x", record=record)}
+    found = study.build([], [], [text], site, reference="reported")
+    assert found["cohort"].reference.tolist() == [2.4, 4.4, 6.0]
 
 
 def test_no_reported_value_is_not_a_number(study):

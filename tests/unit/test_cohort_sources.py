@@ -167,7 +167,7 @@ def test_long_layout(tmp_path):
 
 
 def test_long_layout_names_the_row(tmp_path):
-    with pytest.raises(DataError, match=r"column 'VALUE', platelets: row 7: a value of the form 'xxxxxxx' is no number"):
+    with pytest.raises(DataError, match=r"column 'VALUE', platelets: row 7: a value of the form 'xxxxxxx' is no"):
         read(tmp_path, LONG, TESTS, **KEYS)
     with pytest.raises(DataError, match=r"column 'VALUE', alt: row 2: unit 'mg' for alt"):
         read(tmp_path, LONG.replace("30,U/L", "30,mg"), TESTS, **KEYS, missing=["clotted"])
@@ -265,7 +265,8 @@ def test_a_rule_reads_numbers_as_the_table_writes_them(tmp_path):
 
 def test_the_day_of_a_time_with_an_offset_is_that_of_the_place(tmp_path):
     late = pd.to_datetime(["2023-06-02 00:30", "2023-12-01 12:00"]).tz_localize("Europe/Berlin")
-    pd.DataFrame({"MRN": ["1", "2"], "DATE": late.tz_convert("UTC"), "AST": [40, 41]}).to_parquet(tmp_path / "r.parquet")
+    table = pd.DataFrame({"MRN": ["1", "2"], "DATE": late.tz_convert("UTC"), "AST": [40, 41]})
+    table.to_parquet(tmp_path / "r.parquet")
     lines = "MRN,DATE,AST\n1,2023-06-01T22:30:00Z,40\n2,2023-12-01 13:00:00+02:00,41\n"
     berlin = {"timezone": "Europe/Berlin"}
     records = [
@@ -337,3 +338,9 @@ def test_what_cannot_be_read_is_one_line(tmp_path, kind, said):
     assert "\n" not in str(fault.value)
     assert "Mueller" not in str(fault.value)
     assert len(str(fault.value)) < 300
+
+
+def test_a_day_that_stands_for_none(tmp_path):
+    damaged(tmp_path, "a year that pandas has not")
+    record = of_file(tmp_path / "r.parquet", AST, missing=["9999-12-31"])
+    assert record.values.date.notna().tolist() == [True, False]

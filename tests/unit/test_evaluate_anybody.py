@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_predictions import NAMED, table
 from typer.testing import CliRunner
 
 from liverstiff.cli import app
@@ -15,25 +16,7 @@ from liverstiff.config import EvaluateConfig, TargetConfig
 from liverstiff.errors import ConfigError, DataError
 from liverstiff.evaluate import Columns, evaluate_predictions
 
-QUICK = ["--resamples", "100"]
-
-
-def table(exams: int = 60) -> pd.DataFrame:
-    rng = np.random.default_rng(1)
-    y = 1.9 + rng.gamma(1.3, 1.1, exams)
-    return pd.DataFrame(
-        {
-            **{"id": np.arange(exams) // 2, "truth": y, "network": y + rng.normal(0, 0.5, exams)},
-            **{"fib4": rng.normal(0, 1, exams), "Alter": rng.normal(50, 9, exams)},
-            **{"sex": np.resize(["male", "female"], exams), "hospital": np.resize([1, 2], exams)},
-        }
-    )
-
-
-NAMED = [
-    *("--column", "estimate=network", "--column", "reference=truth", "--column", "patient=id"),
-    *("--column", "age=Alter", "--column", "second=fib4", "--column", "site=hospital"),
-]
+QUICK = ["--resamples", "100", "--no-page"]
 
 
 def test_a_table_with_names_of_its_own(tmp_path):
@@ -63,10 +46,13 @@ def test_what_is_missing_is_left_out_and_told(tmp_path):
     rows.loc[7, "reference"] = np.inf
     rows.to_csv(tmp_path / "own.csv", index=False)
     columns = Columns.found_in(tmp_path / "own.csv")
-    out = evaluate_predictions(
+    tables = evaluate_predictions(
         tmp_path / "own.csv", tmp_path / "out", columns, EvaluateConfig(resamples=100), TargetConfig()
     )
-    summary = json.loads((out / "summary.json").read_text())
+    flow = pd.read_csv(tables["flow"], keep_default_na=False)
+    assert list(flow.step + flow.reason + flow.partition) == ["catalogued", "excludedmissing_value", "analysedall"]
+    assert list(flow.exams) == [60, 2, 58]
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert summary["partitions"]["all"]["exams"] == summary["partitions"]["all"]["patients"] == 58
     assert summary["gaps"][:3] == [
         "rows without an estimate or a reference, left out: 2",
@@ -78,7 +64,7 @@ def test_what_is_missing_is_left_out_and_told(tmp_path):
 def of_development(exams: int = 90) -> pd.DataFrame:
     """Rows with our names of the columns, in three folds."""
     rows = table(exams).rename(columns={"network": "estimate", "truth": "reference", "hospital": "site"})
-    return rows.drop(columns=["id", "fib4", "Alter"]).assign(
+    return rows.drop(columns=["id", "fib4", "model", "Alter"]).assign(
         **{"exam": np.arange(exams), "patient": np.arange(exams), "fold": np.arange(exams) % 3},
         partition="cross-validation",
     )
@@ -89,9 +75,9 @@ def statistics_of(rows: pd.DataFrame, folder: Path) -> Path:
     folder.mkdir()
     rows.to_csv(folder / "own.csv", index=False)
     settings = EvaluateConfig(resamples=100)
-    return evaluate_predictions(
-        folder / "own.csv", folder / "out", Columns.found_in(folder / "own.csv"), settings, TargetConfig()
-    )
+    columns = Columns.found_in(folder / "own.csv")
+    evaluate_predictions(folder / "own.csv", folder / "out", columns, settings, TargetConfig())
+    return folder / "out"
 
 
 def test_a_missing_fold_does_not_let_a_fold_decide_for_itself(tmp_path):
@@ -166,6 +152,8 @@ def test_its_own_table_gives_the_same_metrics_again(tmp_path):
         (["--column", "estimate=nothing"], DataError, "no column nothing, reference; it has id, truth"),
         ([*NAMED, "--column", "low=sex"], DataError, "column sex holds text"),
         ([*NAMED, "--column", "exam=id"], DataError, "30 rows name an exam again"),
+        ([*NAMED, "--column", "second=model"], DataError, "second model's column is called model"),
+        ([*NAMED, "--interval", "90"], ConfigError, "options of evaluate"),
         ([*NAMED, "--column", "weight=id"], DataError, "covariate weight; expected one of site"),
         ([*NAMED, "--column", "age"], ConfigError, "options of evaluate"),
         ([*NAMED, "--threshold", "4", "--threshold", "3"], ConfigError, "options of evaluate"),

@@ -4,8 +4,8 @@ import nibabel as nib
 import pandas as pd
 import pydicom
 import pytest
-from planting import MARK, plant, traces
 from made_cohort import AST, read
+from planting import MARK, plant, traces
 from test_catalog import run_site, run_study
 
 from liverstiff.config import ConvertConfig
@@ -84,7 +84,9 @@ CODED = "".join(f"{row},2023-01-01,F\n" for row in range(9))
 UNITS = "".join(f"{row},2023-01-01,AST,40,U/L\n" for row in range(9))
 
 
-@pytest.mark.parametrize("name", ["MUELLER^HANS", "Mueller Hans", "Mueller", "Eva Li", "Hans, born 1950-03-04", "47110815"])
+@pytest.mark.parametrize(
+    "name", ["MUELLER^HANS", "Mueller Hans", "Mueller", "Eva Li", "Hans, born 1950-03-04", "47110815"]
+)
 @pytest.mark.parametrize(
     ("text", "given"),
     [

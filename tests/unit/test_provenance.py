@@ -12,7 +12,7 @@ from rocrate.rocrate import ROCrate
 
 from liverstiff.check import load_config
 from liverstiff.provenance import write_provenance
-from liverstiff.provenance.cost import stage_costs
+from liverstiff.provenance.cost import stage_costs, with_total
 from liverstiff.provenance.facts import commit, pinned
 from liverstiff.provenance.settings import HIDDEN, shareable
 
@@ -79,6 +79,15 @@ def test_cost_by_stage(benchmarks):
     assert (odd["wall_hours"], odd["core_hours"]) == (0.005, None)  # its last run; its rule is not known
 
 
+def test_total_of_the_costs(benchmarks):
+    *rows, total = with_total(stage_costs(benchmarks, {"split": 1, "train": 2, "odd": 1}))
+    assert [row["stage"] for row in rows] == ["split", "train", "odd"]
+    assert (total["stage"], total["jobs"], total["max_rss_mb"]) == ("total", 4, 1001)
+    assert (total["wall_hours"], total["core_hours"]) == (1.515, 3.015)
+    assert with_total(stage_costs(benchmarks, {"split": 1, "train": 2}))[-1]["core_hours"] is None  # odd is not known
+    assert with_total([]) == []
+
+
 def test_nothing_that_may_name_people_or_servers_is_shown(config):
     shown = shareable(config)
     text = json.dumps(shown)
@@ -102,6 +111,39 @@ def test_every_hidden_key_of_the_default_is_a_path_or_free_text(root):
         return {key} if value == HIDDEN else set()
 
     assert hidden(shareable(config)) == {"atlases", "title"}
+
+
+def test_at_most_choices_of_the_schema_and_named_places_are_shown():
+    """A text at a key that usually holds a choice, and is none, may name people or places."""
+    record = {"table": "mysql://host/db", "query": "SELECT * FROM patients", "sheet": "Dr Smith"}
+    record |= {"where": {"WARD": ["Smith"], "AGE": {"min": 18.0}}, "missing": ["n/a"], "encoding": "utf-8"}
+    config = {
+        "data": {"sites": {"alba": {"role": "development", "record": record}}, "temporal_cut": "2024-01-01"},
+        "train": {
+            "model": "ridge",
+            "record": ["age", "sex"],
+            "variants": {"other": {"pretrained": "weights", "record": ["Smith"], "model": "Smith", "depth": 2}},
+        },
+        "segment": {"methods": ["network", "Smith"], "program": {"weights": "models"}, "atlases": "simulate"},
+        "cohort": {"eligible": {"age": {"min": 18}, "unit": "Smith", "name": "Smith"}, "required": ["age"]},
+        "split": {"vendors": ["GE"], "scheme": "kfold"},
+        "target": {"name": "liver fat", "other": {"name": "Smith"}},
+    }
+    shown = shareable(config)
+    assert "Smith" not in json.dumps(shown)
+    assert shown["data"]["sites"]["alba"] == {"role": "development", "images": "none", "record_tables": 1}
+    assert shown["data"]["temporal_cut"] == "2024-01-01"
+    assert shown["train"]["variants"]["other"] == {
+        "pretrained": HIDDEN,
+        "record": [HIDDEN],
+        "model": HIDDEN,
+        "depth": 2,
+    }
+    assert (shown["train"]["model"], shown["train"]["record"]) == ("ridge", ["age", "sex"])
+    assert shown["segment"] == {"methods": ["network", HIDDEN], "program": {"weights": HIDDEN}, "atlases": HIDDEN}
+    assert shown["cohort"] == {"eligible": {"age": {"min": 18}, "unit": HIDDEN, "name": HIDDEN}, "required": ["age"]}
+    assert shown["split"] == {"vendors": [HIDDEN], "scheme": "kfold"}
+    assert shown["target"]["name"] == "liver fat"
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -160,7 +202,7 @@ def test_what_is_written(written):
     assert facts["tools"]["dcm2niix"].startswith("v1")
     assert facts["started"] < facts["finished"]
     with (written / "cost.csv").open() as file:
-        assert [row["stage"] for row in csv.DictReader(file)] == ["train", "odd", "split"]
+        assert [row["stage"] for row in csv.DictReader(file)] == ["train", "odd", "split", "total"]
     for path in written.rglob("*"):
         if path.is_file() and path.suffix in (".json", ".csv"):
             assert not [secret for secret in SECRETS if secret in path.read_text()], path

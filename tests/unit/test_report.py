@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,12 +11,11 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from made_report import CONFIG, evaluated_fully, write_page
+import yaml
+from made_report import FACTS, evaluated_fully, write_page
 
-from liverstiff.config import SIMULATE
 from liverstiff.report import flowchart
 from liverstiff.report.drawing import axes, for_page
-from liverstiff.report.provenance import HIDDEN, commit, public
 from liverstiff.report.vendors import _in_words, vendors
 from liverstiff.report.wording import Estimate, days_text, exams_text, group_text, listed, p_value, rounded
 
@@ -248,25 +248,7 @@ def test_the_same_tables_give_the_same_bytes(study, tmp_path):
 
 def test_paths_of_the_config_stay_off_the_page(study):
     assert "/srv" not in study[2]
-    sites = public(CONFIG)["data"]["sites"]
-    assert [sites[name]["record"] for name in ("alba", "delta")] == [SIMULATE, HIDDEN]
-
-
-def test_of_the_config_only_choices_and_named_places_are_shown():
-    """Free text of a record may name people or places, whatever its key."""
-    record = {"table": "mysql://host/db", "query": "SELECT * FROM patients", "sheet": "Dr Smith"}
-    record |= {"where": {"WARD": ["Smith"], "AGE": {"min": 18.0}}, "missing": ["n/a"], "encoding": "utf-8"}
-    config = {
-        "data": {"sites": {"alba": {"role": "development", "record": record}}, "temporal_cut": "2024-01-01"},
-        "train": {"model": "ridge", "record": ["age", "sex"], "variants": {"other": {"pretrained": "weights"}}},
-        "segment": {"methods": ["network"], "program": {"weights": "models"}},
-        "target": {"name": "liver fat"},
-    }
-    shown = public(config)
-    assert shown["data"]["sites"]["alba"] == {"role": "development", "record": HIDDEN}
-    assert shown["train"] == config["train"] | {"variants": {"other": {"pretrained": HIDDEN}}}
-    assert shown["segment"] == {"methods": ["network"], "program": {"weights": HIDDEN}}
-    assert (shown["target"], shown["data"]["temporal_cut"]) == (config["target"], "2024-01-01")
+    assert "/srv" not in (study[1] / "model_card.md").read_text()
 
 
 def test_cut_points_are_shown_and_said_to_be_chosen(study):
@@ -399,5 +381,34 @@ def test_a_drawing_in_the_page_follows_the_theme():
     assert '<g id="one-a" style="fill: var(--ink)"/><use href="#one-a"/>' in page
 
 
-def test_the_commit_is_told_or_its_absence():
-    assert len(commit().split()[0]) == 40 or commit().startswith("not recorded")
+def test_software_and_configuration_are_those_of_provenance(study):
+    section = section_of(study[2], "provenance")
+    facts = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", section))
+    assert facts["source"] == f"{FACTS['source']['commit']} and changes not committed"
+    assert [facts[name] for name in ("python", "numpy", "torch")] == [
+        "3.11.9",
+        "2.0.1",
+        "2.7.0",
+    ]  # installed, else pinned
+    assert facts["monai"] == "not recorded"
+    assert "<pre" in section
+    assert yaml.safe_load(section.split("<pre")[1].split(">", 1)[1].split("</pre>")[0]) == FACTS["config"]
+    for line in (f"{'ab' * 32}  metrics\n", f"{'cd' * 32}  models 0\n", f"{'ef' * 32}  models 1<"):
+        assert line in section
+    assert FACTS["source"]["commit"] in (study[1] / "model_card.md").read_text()
+
+
+def test_what_it_took(study):
+    section = section_of(study[2], "provenance")
+    table = section[section.index("<table") : section.index("</table>")]
+    assert 'class="sortable"' in table
+    body, foot = table.split("</tbody>")
+    assert body.count("<tr") == 3
+    little = "<\N{NO-BREAK SPACE}0.01"
+    assert [text for _, text in Page(body).numbers] == ["2", little, little, "3", "12.50", "100.25", "7001"]
+    assert "<td>–</td>" in body
+    assert foot.strip().startswith('<tfoot><tr><th scope="row">Total</th>')
+    assert [text for _, text in Page(foot).numbers] == ["5", "12.50", "100.25", "7001"]
+    name = re.search(r'<table id="([^"]+)"', table)[1]
+    assert f'class="csv" data-table="{name}"' in section
+    assert "Basis: what Snakemake measured" in section

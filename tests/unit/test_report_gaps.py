@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,8 @@ from liverstiff.config import ReportConfig, TargetConfig
 from liverstiff.errors import DataError
 from liverstiff.report import methods, write_report
 from liverstiff.report.occlusion import occlusion
+from liverstiff.report.provenance import made_with, source
+from liverstiff.report.study import TABLES
 from liverstiff.report.summary import bias_in_words
 
 TITLES = {"cross-validation": "Cross-validation", "temporal": "Temporal test", "external": "External test"}
@@ -110,7 +113,7 @@ def test_bias_in_words_is_never_better_than_what_was_tested(verdicts, said, exam
     rows = pd.DataFrame({"covariate": "site", "verdict": verdicts})
     study = SimpleNamespace(of=lambda *_: rows, exams=lambda _: exams, small=lambda exams: exams < 100)
     small = " (demonstration, not evidence)" if exams == 99 else ""
-    assert bias_in_words(study, "external") == f"Bias in the external test{small}: {said}."
+    assert bias_in_words(study, "external") == f"Bias, external test{small}: {said}."
 
 
 @pytest.mark.parametrize(
@@ -163,10 +166,13 @@ def test_constant_estimates(tmp_path):
     assert without_nan(html)
 
 
-def test_tables_that_are_not_given(tmp_path):
+def test_tables_that_are_empty(tmp_path):
     tables = evaluated_fully(tmp_path, {"cross-validation": 24})
-    few = {name: tables[name] for name in ("flow", "analysed", "metrics")}
-    html = write_page(tmp_path, few)
+    for name, columns in TABLES.items():
+        if name not in ("flow", "analysed", "metrics"):
+            tables[name] = tmp_path / f"empty-{name}.csv"
+            tables[name].write_text(",".join(columns) + "\n")
+    html = write_page(tmp_path, tables)
     for said in (
         "No scan was catalogued.",
         "The counts of missing values were not handed over.",
@@ -174,9 +180,26 @@ def test_tables_that_are_not_given(tmp_path):
         "Cross-validation: no decision curve: no curve was handed over.",
         "the estimates came without intervals",
         "No exam has both an elastogram and a reported value",
+        "What the run took was not handed over.",
     ):
         assert said in html
     assert without_nan(html)
+
+
+def test_a_section_whose_tables_are_not_given_is_not_of_the_page(tmp_path):
+    tables = evaluated_fully(tmp_path, {"cross-validation": 24})
+    html = write_page(tmp_path, {name: tables[name] for name in ("flow", "analysed", "metrics")})
+    sections = re.findall(r'<section id="(\w+)"', html)
+    assert {"summary", "metrics", "failures", "limits", "methods", "checklists"} <= set(sections)
+    assert not {"flow", "scans", "missing", "reference", "thresholds", "comparisons", "uncertainty"} & set(sections)
+    assert set(re.findall(r'href="#(\w+)"', html)) == set(sections)
+    assert without_nan(html)
+
+
+def test_without_provenance_the_page_and_the_card_say_so(tmp_path):
+    study = SimpleNamespace(provenance={}, tables={"cost": pd.DataFrame()})
+    assert [block.kind for block in made_with(study).blocks] == ["gap", "gap"]
+    assert source({}) == source({"source": {"commit": None, "changed": None}}) == "not recorded"
 
 
 def test_a_table_that_is_none_of_the_page(tmp_path):

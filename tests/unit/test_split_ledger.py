@@ -8,7 +8,7 @@ import os
 
 import pandas as pd
 import pytest
-from made_splits import BANDS, arguments, plan, split, table
+from made_splits import BANDS, arguments, plan, save, split, table
 
 from liverstiff.errors import ConfigError, DataError
 from liverstiff.split import read_ledger, split_cohort
@@ -50,7 +50,7 @@ def test_the_hash_is_that_of_the_rows_used_and_others_do_not_change_it(tmp_path)
     other = tmp_path / "other"
     other.mkdir()
     cohort = table([(i, "brook", -5, 3.0) for i in range(20)])
-    cohort.to_csv(other / "cohort.csv", index=False)
+    save(other, cohort)
     split_cohort(**{**arguments(other), "ledger": path(tmp_path)})
     split(tmp_path, table(BASE))
     assert json.loads((tmp_path / "ledger.json").read_text()) == mine
@@ -87,6 +87,49 @@ def test_a_new_site_gets_a_new_fold_and_a_site_that_is_gone_is_refused(tmp_path)
     assert json.loads((tmp_path / "ledger.json").read_text())["folds"] == ["alba", "brook", "elm"]
     with pytest.raises(DataError, match=r"has a fold 'elm', the config has alba, brook"):
         split(tmp_path, table(rows), "leave-one-site-out", ["alba", "brook"])
+
+
+def one_each(count):
+    """Patients of site alba in three folds."""
+    return table([(place, "alba", -5 - place, 2.0 + place % 4) for place in range(count)])
+
+
+def test_a_patient_who_becomes_a_person_stays_in_its_fold(tmp_path):
+    before = split(tmp_path, one_each(30))
+    ledger_before = path(tmp_path).read_text().splitlines()
+    persons = {patient: f"p{'f' * 4}{patient[1:]}" for patient in before.patient}
+    named = one_each(30).assign(patient=before.patient.map(persons).to_numpy())
+    after = split(tmp_path, named, aliases=[(person, patient) for patient, person in persons.items()])
+    assert after.fold.tolist() == before.fold.tolist()
+    assert after.patient.tolist() == list(persons.values())
+    assert path(tmp_path).read_text().splitlines() == ledger_before
+
+
+def test_a_link_to_a_new_patient_moves_nobody(tmp_path):
+    """A patient of another site has the number of an earlier person and a smaller one, which becomes the name."""
+    before = split(tmp_path, one_each(30))
+    linked = pd.concat([one_each(30), table([(0xF00, "brook", -2, 3.0)]).assign(exam="efff")], ignore_index=True)
+    linked["patient"] = linked.patient.replace({"p0004": "p0000aa", "p0f00": "p0000aa"})
+    aliases = [("p0000aa", alias) for alias in ("p0000aa", "p0004", "p0f00")]
+    after = split(tmp_path, linked, aliases=aliases)
+    assert after.fold[:30].tolist() == before.fold.tolist()
+    assert after.fold[30] == before.fold[4]
+    assert len(read_ledger(path(tmp_path), plan()).rows) == 30
+
+
+def test_two_patients_who_are_one_take_the_older_fold(tmp_path, capsys):
+    before = split(tmp_path, one_each(30))
+    other = next(name for name, fold in zip(before.patient, before.fold, strict=True) if fold != before.fold[0])
+    rows = read_ledger(path(tmp_path), plan()).rows.set_index("patient").fold
+    oldest = next(name for name in rows.index if name in ("p0000", other))
+    joined = one_each(30)
+    joined["patient"] = joined.patient.replace({other: "pffff", "p0000": "pffff"})
+    capsys.readouterr()
+    after = split(tmp_path, joined, aliases=[("pffff", "p0000"), ("pffff", other)])
+    one = after.patient == "pffff"
+    assert set(after.fold[one]) == {rows[oldest]}
+    assert after.fold[~one].tolist() == before.fold[~one].tolist()
+    assert f"{oldest}: one person, known as 2 patients" in capsys.readouterr().out
 
 
 def damages():
@@ -157,7 +200,7 @@ def test_a_writer_that_dies_leaves_the_ledger_whole(tmp_path, monkeypatch):
 def _study(folder, ledger, start, ready):
     """A study of 40 patients of its own and 20 that all studies have, once all are ready."""
     rows = [(n, "alba", -1, 2.0) for n in [*range(start, start + 40), *range(20)]]
-    table(rows).to_csv(folder / "cohort.csv", index=False)
+    save(folder, table(rows))
     ready.wait(60)
     split_cohort(**{**arguments(folder), "ledger": ledger})
 

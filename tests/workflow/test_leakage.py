@@ -103,6 +103,7 @@ def resplit(config, results, ledger):
     """The stage split, again."""
     split_cohort(
         cohort=results / "cohort" / "cohort.csv",
+        aliases=results / "cohort" / "aliases.csv",
         ledger=ledger,
         splits=results / "split" / "splits.csv",
         strata=results / "split" / "strata.csv",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from liverstiff.config import RecordConfig
 from liverstiff.dicom import Frame, SourceFile
 from liverstiff.pseudonyms import exam_pseudonym, patient_pseudonym
@@ -24,7 +26,8 @@ class RecordedExam:
 
     identity: Exam
     patient_id: str
-    date: dt.date
+    date: dt.date | None
+    """None where the row has none."""
 
     @property
     def names(self) -> dict[str, str]:
@@ -41,7 +44,7 @@ class RecordedExam:
         return self.names | {
             "patient_id": self.patient_id,
             "study_uid": study_name(self.patient_id, self.date),
-            "study_date": f"{self.date:%Y%m%d}",
+            "study_date": f"{self.date:%Y%m%d}" if self.date else "",
             "patients": 1,
             "modalities": RECORDED,
             "duplicate_of": duplicate_of,
@@ -62,9 +65,9 @@ class RecordedExam:
     series_rows = text_rows = file_rows = no_rows
 
 
-def study_name(patient_id: str, date: dt.date) -> str:
-    """What stands for the StudyInstanceUID: one exam per patient and day."""
-    return f"record {patient_id} {date:%Y-%m-%d}"
+def study_name(patient_id: str, date: dt.date | None) -> str:
+    """What stands for the StudyInstanceUID: one exam per patient and day, and one without a day."""
+    return f"record {patient_id} {f'{date:%Y-%m-%d}' if date else 'undated'}"
 
 
 def recorded_exams(site: str, key: bytes, files: list[Path], record: RecordConfig) -> list[RecordedExam]:
@@ -75,7 +78,8 @@ def recorded_exams(site: str, key: bytes, files: list[Path], record: RecordConfi
     """
     exams = []
     found = reported_exams(record, record_files([record], files)[0], site)
-    for patient_id, date in zip(map(str, found.patient_id), found.date.dt.date, strict=True):
+    for patient_id, day in zip(map(str, found.patient_id), found.date, strict=True):
+        date = None if pd.isna(day) else day.date()
         pseudonym = exam_pseudonym(key, site, study_name(patient_id, date))
         identity = Exam(pseudonym, patient_pseudonym(key, site, patient_id), site)
         exams.append(RecordedExam(identity, patient_id, date))

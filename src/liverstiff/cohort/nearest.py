@@ -104,7 +104,7 @@ def before_biopsies(values: pd.DataFrame, biopsies: pd.DataFrame, days: int | No
 
     The day of the biopsy still counts, and what a biopsy does not change (:data:`LASTING`) stays.
     """
-    if not len(biopsies):
+    if not len(biopsies) or not len(values):
         return values
     concerned = values.patient.isin(biopsies.patient) & ~values.variable.isin(LASTING) & values.date.notna()
     rows = values.loc[concerned, ["patient", "date"]].reset_index(names="place").sort_values("date")

@@ -149,9 +149,7 @@ def _read_table(
     if table.birth_date:
         yield (
             "births",
-            rows.dated()[["patient"]].assign(
-                date=rows.days(table.birth_date)
-            ),
+            rows.dated()[["patient"]].assign(date=rows.days(table.birth_date)),
         )
     if table.biopsy:
         drawn = rows.dated()[["patient"]].assign(date=rows.days(table.biopsy))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from liverstiff.cohort import conflicts as clash
@@ -66,6 +67,7 @@ def build_cohort(
     scanners: Path,
     conflicts: Path,
     agreements: Path,
+    aliases: Path,
 ) -> None:
     """Write the analysable exams, the excluded ones with their reason, and what describes both.
 
@@ -87,6 +89,7 @@ def build_cohort(
         scanners: output: ``site, vendor, model, field_t, exams``.
         conflicts: output: ``site, patient, exam, what, detail``.
         agreements: output: ``exam, elastogram, reported`` of the exams with both.
+        aliases: output: ``patient, alias``: every pseudonym of a patient of the cohort whom the record names a person.
 
     Raises:
         DataError: for a record that cannot be read as configured, or an exam of an unknown site.
@@ -101,7 +104,7 @@ def build_cohort(
     found = _read_sites(catalogued, records, sites, read_key(key), settings, target)
     elastogram = _read_stiffness(stiffness)
     reported = pd.concat([site.reported.value for site in found]).dropna()
-    used, contradictions = without_contradictions(elastogram, reported)
+    used, contradictions = without_contradictions(elastogram, reported, settings.reference)
     chosen = choose_reference(elastogram, used, catalogued.exam, settings.reference)
     rows = _read_statuses(statuses, chosen)
     values = pd.concat([site.values for site in found])
@@ -111,19 +114,21 @@ def build_cohort(
     excluded = _exclusions(everyone, rows, known, failed, settings)
     table = everyone[~everyone.exam.isin(excluded.exam)].reset_index(drop=True)
     _check_passed(table, rows[rows.status == "ok"])
-    persons, doubled = clash.persons_of(pd.concat([site.persons for site in found]))
+    same, doubled = clash.persons_of(pd.concat([site.persons for site in found]))
+    persons = dict(zip(same.alias, same.patient, strict=True))
     contradicting = [*(site.conflicts for site in found), contradictions, doubled]
     listed = clash.in_order(contradicting, catalogued)
     person = {name: _as_person(frame, persons) for name, frame in (("cohort", table), ("exclusions", excluded))}
     counts = flow_counts(catalogued, excluded, table, list(sites))
     for frame, path in (
-        (SCHEMA.validate(_typed(person["cohort"])), cohort),
+        (_typed(person["cohort"]), cohort),
         (person["exclusions"], exclusions),
         (counts, flow),
         (missing_counts(table), missingness),
         (scanner_counts(table), scanners),
         (listed, conflicts),
         (agreement(elastogram, reported), agreements),
+        (same[same.patient.isin(person["cohort"].patient)], aliases),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         frame.to_csv(path, index=False)
@@ -157,17 +162,21 @@ def _read_sites(
         mine = catalogued[catalogued.site == name]
         patients = pd.Index(mine.patient.unique())
         record = read_record(paths, config.record, site=name, key=key, target_unit=target.unit, patients=patients)
-        found.append(site_values(name, mine, record, settings, target))
+        days = 0 if config.record_only else settings.reported_days  # there a row with a value is the exam
+        found.append(site_values(name, mine, record, days, settings, target))
     return found
 
 
-def site_values(name: str, exams: pd.DataFrame, record: Record, settings: CohortConfig, target: TargetConfig) -> Site:
+def site_values(
+    name: str, exams: pd.DataFrame, record: Record, reported_days: int, settings: CohortConfig, target: TargetConfig
+) -> Site:
     """One site's record at its exams, and what contradicts itself.
 
     Args:
         name: of the site.
         exams: ``exam, patient, site, study_date``.
         record: everything the site's tables say.
+        reported_days: how far a reported value may be from its exam.
         settings: section ``cohort``.
         target: section ``target``.
     """
@@ -180,13 +189,16 @@ def site_values(name: str, exams: pd.DataFrame, record: Record, settings: Cohort
     lasting = values[(values.variable == "height") & values.date.isna()]
     height, two_heights = clash.one_each(lasting, "value", "two_values", "height: it is missing")
     table = near.values.assign(sex=exams.set_index("exam").patient.map(sex))
-    table["age"] = table.age.fillna(ages).where(~table.index.isin(unborn.exam))
     table["height"] = table.height.fillna(exams.set_index("exam").patient.map(height))
-    reported = reported_values(exams, record.reported, settings, target)
+    contradicting = clash.contradicting(table, ages)
+    after = unborn.exam[unborn.what == "birth_after_exam"]
+    table["age"] = np.floor(table.age.fillna(ages).where(~table.index.isin(after)))  # no date of birth follows from it
+    reported = reported_values(exams, record.reported, reported_days, settings, target)
     days = near.clashes.groupby("exam", sort=False).variable.agg(", ".join)
     listed = [
         record.faults,
-        *(two_sexes, two_births, unborn, two_heights, reported.conflicts, clash.same_exam_twice(exams)),
+        *(two_sexes, two_births, unborn, two_heights, contradicting, clash.crowds(record.persons)),
+        *(reported.conflicts, clash.same_exam_twice(exams)),
         clash.of_exams(days.index.to_series(), "two_values", days + ": " + SAME_DAY),
     ]
     if near.repeated:
@@ -290,4 +302,5 @@ def _as_person(frame: pd.DataFrame, persons: Mapping[str, str]) -> pd.DataFrame:
 
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``cohort.csv``."""
-    return table.assign(day=table.day.astype(int), reference=table.reference.astype(float))[COLUMNS]
+    table = table.assign(day=table.day.astype(int), reference=table.reference.astype(float))[COLUMNS]
+    return SCHEMA.validate(table) if len(table) else table

@@ -48,7 +48,7 @@ FROM_ELASTOGRAPHY = re.compile(
     r"|(?<![a-z])(lsm|swe|mre|cap)(?![a-z])",
     re.IGNORECASE,
 )
-"""Names of what elastography measures, without accents; ``^lu[ax]`` are the columns of transient elastography in NHANES."""
+"""Names of what elastography measures, without accents; ``^lu[ax]`` are its columns in NHANES."""
 
 
 def check_variables(table: TableConfig, site: str) -> None:

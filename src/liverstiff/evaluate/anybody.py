@@ -11,9 +11,11 @@ import pandas as pd
 
 from liverstiff.config import EvaluateConfig, TargetConfig
 from liverstiff.errors import DataError
+from liverstiff.evaluate.accounting import flow_of
 from liverstiff.evaluate.reading import COVARIATES, shaped
-from liverstiff.evaluate.study import Study, summary_of, tables_of, write
+from liverstiff.evaluate.study import MODEL, Study, summary_of, tables_of, write
 from liverstiff.evaluate.table1 import table1_of
+from liverstiff.records import Reason
 
 REQUIRED = ("estimate", "reference")
 OPTIONAL = ("patient", "exam", "partition", "fold", "low", "high")
@@ -52,8 +54,8 @@ class Columns:
 
 def evaluate_predictions(
     predictions: Path, out: Path, columns: Columns, settings: EvaluateConfig, target: TargetConfig
-) -> Path:
-    """Write the statistics of a table into a folder: the CSVs of the stage, ``summary.json``; returns the folder.
+) -> dict[str, Path]:
+    """Write the statistics of a table into a folder: the CSVs of the stage, ``summary.json``.
 
     Args:
         predictions: CSV with a row per exam.
@@ -61,6 +63,9 @@ def evaluate_predictions(
         columns: which column holds what.
         settings: resamples, seed, noise of the reference.
         target: name, unit, thresholds, bands, margin.
+
+    Returns:
+        By name, the CSVs.
 
     Raises:
         DataError: no row, a column is missing or holds text where numbers belong, or an exam occurs twice.
@@ -72,16 +77,18 @@ def evaluate_predictions(
     partitions = list(rows.partition.dropna().unique())
     if not partitions:
         raise DataError("predictions: no row, or none with a partition; expected a row per exam; fill the column in")
-    usable = rows[np.isfinite(rows.estimate) & np.isfinite(rows.reference) & rows.partition.notna()]
+    used = np.isfinite(rows.estimate) & np.isfinite(rows.reference) & rows.partition.notna()
+    usable = rows[used]
     gaps = _gaps(rows, usable, columns)
     alone = usable.patient.fillna(usable.row)
     analysed = shaped(usable.assign(patient=alone).reset_index(drop=True))
     study = Study(analysed, partitions, None, _second(usable, columns.second))
     found = tables_of(study, settings, target)
-    found |= {"analysed": analysed, "table1": table1_of(analysed, analysed.drop(columns="partition"), study.partitions)}
-    summary = summary_of(study, found, gaps, settings, target)
-    write(found, {name: out / f"{name}.csv" for name in found}, summary, out / "summary.json")
-    return out
+    found |= {"analysed": analysed, "table1": table1_of(analysed, analysed.drop(columns="partition"), partitions)}
+    found["flow"] = flow_of(_fates(rows, used), partitions)
+    paths = {name: out / f"{name}.csv" for name in found}
+    write(found, paths, summary_of(study, found, gaps, settings, target), out / "summary.json")
+    return paths
 
 
 def _shaped(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
@@ -104,6 +111,15 @@ def _shaped(table: pd.DataFrame, columns: Columns) -> pd.DataFrame:
         raise DataError(f"predictions: {rows.exam.duplicated().sum()} rows name an exam again; expected a row per exam")
     absent: dict[str, Any] = {"patient": rows.exam, "partition": ALL, "fold": "", "site": None}
     return rows.assign(**{name: value for name, value in absent.items() if name not in rows})
+
+
+def _fates(rows: pd.DataFrame, used: pd.Series) -> pd.DataFrame:
+    """What became of every row: analysed in its partition, or excluded because a value is missing."""
+    why = {"step": "excluded", "stage": "evaluate", "reason": str(Reason.MISSING_VALUE), "partition": ""}
+    fates = rows[["exam", "partition"]].assign(
+        patient=rows.patient.fillna(rows.row), step="analysed", stage="", reason=""
+    )
+    return fates.assign(**{name: fates[name].where(used, value) for name, value in why.items()})
 
 
 def _gaps(rows: pd.DataFrame, usable: pd.DataFrame, columns: Columns) -> list[str]:
@@ -132,5 +148,7 @@ def _number(rows: pd.DataFrame, name: str, column: str) -> pd.Series:
 def _second(rows: pd.DataFrame, name: str) -> pd.DataFrame | None:
     if not name:
         return None
+    if name == MODEL:
+        raise DataError(f"predictions: the second model's column is called {MODEL}, as what is evaluated; rename it")
     table = rows[["exam", "partition", "fold"]].assign(baseline=name, estimate=rows.second)
     return table.dropna(subset="estimate")

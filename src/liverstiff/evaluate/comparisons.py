@@ -10,7 +10,7 @@ import pandas as pd
 
 from liverstiff.evaluate.agreement import pearson, statistics_of
 from liverstiff.evaluate.bootstrap import MIN_PATIENTS, TOO_FEW, fisher, percentile_interval, resampled
-from liverstiff.evaluate.correlations import dependent_tests, zou_interval
+from liverstiff.evaluate.correlations import dependent_tests
 from liverstiff.evaluate.discrimination import delong_test
 from liverstiff.evaluate.draws import Draws, Indices
 from liverstiff.evaluate.performance import BOOTSTRAP, Groups, Question, one_per_patient
@@ -143,8 +143,7 @@ def _independent(both: pd.DataFrame, question: Question, note: str) -> Iterator[
 def contrasts_between(groups: Groups, question: Question) -> pd.DataFrame:
     """r and MAE of one group less another's: two levels of a characteristic, two partitions.
 
-    Percentile intervals; a patient with exams in both groups is drawn as often for one as for the other. Of r also
-    Zou's, which takes the groups for independent: on one exam per patient, without patients that are in both.
+    Percentile intervals; a patient with exams in both groups is drawn as often for one as for the other.
     """
     pairs = []
     for partition, found in groups.items():
@@ -182,7 +181,6 @@ def _apart(first: pd.DataFrame, second: pd.DataFrame, question: Question) -> Ite
         found = _difference(drawn[0][name] - drawn[1][name] if drawn else None)
         found.pop("p", None)
         yield {**row, "first": one, "second": two, "value": one - two, **found}
-    yield _by_zou(first, second)
 
 
 def _of_draws(draws: Draws, exams: Indices, rows: pd.DataFrame) -> Values:
@@ -192,19 +190,6 @@ def _of_draws(draws: Draws, exams: Indices, rows: pd.DataFrame) -> Values:
     sums = draws.sums(exams, np.column_stack([np.ones_like(x), a, b, a * a, b * b, a * b, np.abs(x - y)]))
     with np.errstate(divide="ignore", invalid="ignore"):
         return {"pearson_r": np.tanh(fisher(sums[:6], axis=0)), "mae": sums[6] / sums[0]}
-
-
-def _by_zou(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
-    shared = set(first.patient) & set(second.patient)
-    once = [one_per_patient(rows[~rows.patient.isin(shared)]) for rows in (first, second)]
-    note = f"patients in both groups, left out: {len(shared)}" if shared else ""
-    row = {"metric": "pearson_r", "method": f"Zou 2007{ONCE}", "n": len(once[0]), "n_other": len(once[1])}
-    try:
-        one, two = (pearson(rows.estimate.to_numpy(float), rows.reference.to_numpy(float)) for rows in once)
-        low, high = zou_interval(one, len(once[0]), two, len(once[1]))
-    except UndefinedError as why:
-        return {**row, "note": _joined(str(why), note)}
-    return {**row, "first": one, "second": two, "value": one - two, "low": low, "high": high, "note": note}
 
 
 def _joined(*notes: str) -> str:

@@ -50,26 +50,6 @@ def dependent_tests(first: float, second: float, between: float, n: int) -> dict
     return {"Williams 1959": _williams(first, second, between, n), **found}
 
 
-def zou_interval(r1: float, n1: int, r2: float, n2: int, level: float = 0.95) -> tuple[float, float]:
-    """Interval of r1 - r2 in different patients (Zou, Psychol Methods 2007;12:399).
-
-    Raises:
-        UndefinedError: fewer than 4 exams, or a correlation of 1.
-    """
-    if min(n1, n2) < 4 or max(abs(r1), abs(r2)) > 1 - 1e-12:
-        raise UndefinedError("needs 4 exams in either, and no perfect correlation")
-    (low1, high1), (low2, high2) = (_fisher_interval(r, n, level) for r, n in ((r1, n1), (r2, n2)))
-    difference = r1 - r2
-    low = difference - float(np.hypot(r1 - low1, high2 - r2))
-    return low, difference + float(np.hypot(high1 - r1, r2 - low2))
-
-
-def _fisher_interval(r: float, n: int, level: float) -> tuple[float, float]:
-    half = stats.norm.ppf((1 + level) / 2) / np.sqrt(n - 3)
-    low, high = np.tanh(np.arctanh(r) + np.array([-half, half]))
-    return float(low), float(high)
-
-
 def _covariance(first: float, second: float, between: float) -> float:
     """Of the two Fisher's z, times n - 3."""
     both, product = first**2 + second**2, first * second

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from liverstiff.provenance.cost import first_start, stage_costs, write_costs
+from liverstiff.provenance.cost import first_start, stage_costs, with_total, write_costs
 from liverstiff.provenance.crate import write_crate
 from liverstiff.provenance.facts import checksum, commit, installed, pinned, tools
 from liverstiff.provenance.settings import shareable
@@ -47,7 +47,7 @@ def write_provenance(
         source: the checkout with Snakefile, rules and envs; the one in use unless given.
     """
     source = source or Path(__file__).resolve().parents[3]
-    costs = stage_costs(benchmarks, cores)
+    costs = with_total(stage_costs(benchmarks, cores))
     for path in (provenance, cost):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_costs(costs, cost)

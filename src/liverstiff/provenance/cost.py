@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+TOTAL = "total"
+"""Stands for a stage in the last row, which is of all."""
+
 COLUMNS = ("stage", "jobs", "wall_hours", "core_hours", "cpu_hours", "max_rss_mb")
 
 
@@ -42,6 +45,16 @@ def stage_costs(benchmarks: Path, cores: Mapping[str, int]) -> list[dict[str, An
                 }
             )
     return rows
+
+
+def with_total(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows and a last one of all stages: sums, and the largest memory; empty where a summand is not known."""
+    if not rows:
+        return []
+    columns = {name: [row[name] for row in rows] for name in COLUMNS[1:]}
+    peak = max((value for value in columns.pop("max_rss_mb") if value is not None), default=None)
+    sums = {name: None if None in values else round(sum(values), 4) for name, values in columns.items()}
+    return [*rows, {"stage": TOTAL, **sums, "max_rss_mb": peak}]
 
 
 def write_costs(rows: list[dict[str, Any]], path: Path) -> None:

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
+from liverstiff.config import json_schema
+
 HIDDEN = "(not shown)"
-TEXTS = frozenset(
+CHOSEN = frozenset(
     {
-        *("name", "unit", "measured_by", "dialect", "record_style", "layout", "first_date", "last_date"),
-        *("required", "reference", "no_muscle", "transform", "deformable", "phase_axis", "methods", "sequences"),
-        *("precision", "confidence", "scheme", "inputs", "model", "measured", "record", "stem", "device", "formats"),
+        *("dialect", "record_style", "layout", "required", "reference", "no_muscle", "transform", "deformable", "unit"),
+        *("phase_axis", "methods", "sequences", "precision", "confidence", "scheme", "inputs", "model", "measured"),
+        *("stem", "device", "formats"),
     }
 )
-"""Keys outside ``data`` whose text is shown: all are choices of the schema, variables, or the target's name."""
+"""Keys whose text is shown where it is one of the choices that the schema offers."""
+
+PLACES = frozenset(
+    {
+        *("target.name", "target.unit", "target.measured_by", "simulate.first_date", "simulate.last_date"),
+        *("cohort.required", "train.record"),
+    }
+)
+"""Where any text is shown: the target's names, days of the simulation, names of variables."""
 
 
 def shareable(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with numbers, switches and the texts of :data:`TEXTS`; every other text is replaced.
+    """The configuration with numbers, switches and the texts of :data:`CHOSEN` and :data:`PLACES`; others are replaced.
 
     Of a site its name and role are shown, where its exams come from, and how many tables its record has.
     """
     return {
-        section: _data(values) if section == "data" else _shown(values, section) for section, values in config.items()
+        section: _data(values) if section == "data" else _shown(values, (section,))
+        for section, values in config.items()
     }
 
 
@@ -38,9 +50,26 @@ def _site(site: Mapping[str, Any]) -> dict[str, Any]:
     return {"role": site["role"], "images": "simulate" if simulated else images, "record_tables": tables}
 
 
-def _shown(value: Any, key: str) -> Any:
+def _shown(value: Any, place: tuple[str, ...]) -> Any:
     if isinstance(value, Mapping):
-        return {name: _shown(inner, str(name)) for name, inner in value.items()}
+        return {name: _shown(inner, (*place, str(name))) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_shown(inner, key) for inner in value]
-    return value if key in TEXTS or value is None or isinstance(value, bool | int | float) else HIDDEN
+        return [_shown(inner, place) for inner in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    chosen = place[-1] in CHOSEN and value in _choices()
+    return value if chosen or ".".join(place) in PLACES else HIDDEN
+
+
+@cache
+def _choices() -> frozenset[str]:
+    """Every text that the schema of the configuration offers to choose."""
+    found, waiting = set(), [json_schema()]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            found |= {text for text in [*part.get("enum", ()), part.get("const")] if isinstance(text, str)}
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+    return frozenset(found)

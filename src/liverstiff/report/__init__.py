@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from liverstiff.config import ReportConfig
 from liverstiff.report.card import card_values
-from liverstiff.report.sections import SECTIONS
+from liverstiff.report.provenance import read_facts
+from liverstiff.report.sections import sections_of
 from liverstiff.report.study import DEMONSTRATION, Study
 
 __all__ = ["write_report"]
@@ -22,32 +24,36 @@ __all__ = ["write_report"]
 def write_report(
     *,
     tables: Mapping[str, Path],
-    shards: Mapping[str, Sequence[Path]],
-    histories: Sequence[Path],
     config: dict[str, Any],
     report: Path,
-    card: Path,
     figures: Path,
     settings: ReportConfig,
+    shards: Mapping[str, Sequence[Path]] = MappingProxyType({}),
+    histories: Sequence[Path] = (),
+    card: Path | None = None,
+    provenance: Path | None = None,
 ) -> None:
     """Write the page (HTML; opens from disk without network), the folder of its figures, and the model card.
 
     Args:
-        tables: by name, see :data:`liverstiff.report.study.TABLES`; a section without its table says so.
+        tables: by name, see :data:`liverstiff.report.study.TABLES`; a section whose needs (see
+            :data:`liverstiff.report.sections.SECTIONS`) are not given is not of the page.
+        config: the configuration as plain values; paths are not shown. Without its section ``data`` the estimates are
+            anybody's: of their exams and their model nothing is said.
+        report: output, the page.
+        figures: output, the folder of the figures (PNG at 300 dpi, PDF, SVG).
+        settings: title, and how many pictures to show.
         shards: by kind of picture (``overlay``, ``checkerboard``, ``elastogram``) the shard folders with
             ``*/*/*desc-<kind>.png`` and the table of measures; as ``explained`` the folders with ``<exam>.png`` and
             ``explained.csv`` of what estimates rest on.
         histories: ``history.csv`` of each fold.
-        config: the whole configuration as plain values; paths are not shown.
-        report: output, the page.
-        card: output, the model card (Markdown).
-        figures: output, the folder of the figures (PNG at 300 dpi, PDF, SVG).
-        settings: title, and how many pictures to show.
+        card: output, the model card (Markdown) of a run of the workflow.
+        provenance: ``provenance.json``, from which software, configuration and hashes are shown.
 
     Raises:
         DataError: a table is none of the page's.
     """
-    for folder in (Path(figures), Path(report).parent, Path(card).parent):
+    for folder in (Path(figures), *(Path(page).parent for page in (report, card) if page)):
         folder.mkdir(parents=True, exist_ok=True)
     study = Study.read(
         tables,
@@ -56,6 +62,7 @@ def write_report(
         histories=list(histories),
         figures=Path(figures),
         settings=settings,
+        provenance=read_facts(provenance),
     )
     environment = Environment(
         loader=PackageLoader("liverstiff", "templates"),
@@ -69,11 +76,13 @@ def write_report(
     page = environment.get_template("report.html.j2").render(
         title=settings.title,
         study=study,
-        sections=[build(study) for build in SECTIONS],
+        sections=sections_of(study),
         demonstration=DEMONSTRATION,
         script=script,
         script_hash=base64.b64encode(sha256(script.encode()).digest()).decode(),
     )
     Path(report).write_text(page.lstrip(), encoding="utf-8")
+    if card is None:
+        return
     written = environment.get_template("model_card.md.j2").render(card_values(study))
     Path(card).write_text(written.replace("<", "&lt;"), encoding="utf-8")

@@ -7,10 +7,10 @@ from typing import Any
 from liverstiff import __version__
 from liverstiff.config import PredictConfig
 from liverstiff.report.methods import model_facts, paragraphs
-from liverstiff.report.provenance import commit
+from liverstiff.report.provenance import source
 from liverstiff.report.study import DEMONSTRATION, Study, filled
 from liverstiff.report.summary import bias_in_words, limits
-from liverstiff.report.wording import Estimate, partition_text
+from liverstiff.report.wording import Estimate, partition_inside, partition_text
 
 METRICS = ("pearson_r", "mae", "bias", "calibration_slope", "interval_coverage")
 
@@ -26,12 +26,12 @@ def card_values(study: Study) -> dict[str, Any]:
         "facts": model_facts(study.config),
         "target": study.target,
         "interval": PredictConfig(**study.config.get("predict", {})).interval,
-        "source": commit(),
+        "source": source(study.provenance),
         "version": __version__,
         "partitions": partitions,
         "labels": [study.label(name) for name in METRICS],
         "excluded": int(study.flow.exams[study.flow.step == "excluded"].sum()),
-        "small": [partition_text(name).lower() for name in filled(study) if study.small(study.exams(name))],
+        "small": [partition_inside(name) for name in filled(study) if study.small(study.exams(name))],
         "below": study.evaluation.demonstration_below,
         "demonstration": DEMONSTRATION,
         "fairness": bias or [unknown],

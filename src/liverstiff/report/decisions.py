@@ -12,7 +12,6 @@ from liverstiff.report.study import Block, Cell, Figure, Head, Row, Section, Stu
 from liverstiff.report.wording import (
     Estimate,
     Number,
-    baseline_text,
     group_text,
     metric_wording,
     p_value,
@@ -97,8 +96,8 @@ def comparisons(study: Study) -> Section:
     """The model against every baseline, on the same exams."""
     table = study.tables["comparisons"]
     lead = (
-        "Is the model better than something simpler? Every comparison is of the same exams. For r and AUROC a "
-        "difference above 0 is in favour of the model; for errors, below 0."
+        "Is the model better than a baseline: something simpler, or another model? Every comparison is of the same "
+        "exams. For r and AUROC a difference above 0 is in favour of the model; for errors, below 0."
     )
     title = "Comparison with baselines"
     if table.empty:
@@ -124,7 +123,7 @@ def _comparison_table(study: Study, partition: str, here: pd.DataFrame, caption:
     methods = here.method.nunique() > 1
     rows = [
         Row(
-            f"{baseline_text(row.baseline)}: {study.label(row.metric)}",
+            f"{study.baseline(row.baseline)}: {study.label(row.metric)}",
             [_value(row.model), _value(row.rival), _difference(row), p_value(float(row.p)), p_value(float(row.p_holm))]
             + ([row.method] if methods else []),
             study.small(int(row.n)),
@@ -150,7 +149,7 @@ def _difference_of_r(study: Study, partition: str, here: pd.DataFrame) -> list[F
     rows = here[(here.metric == "pearson_r") & (here.method == BOOTSTRAP) & here.value.notna()]
     if rows.empty:
         return []
-    labels = [baseline_text(name) for name in rows.baseline]
+    labels = [study.baseline(name) for name in rows.baseline]
 
     def draw(ax: plots.Axes) -> None:
         ax.axvline(0, color=plots.MUTED, linewidth=1, zorder=1)
@@ -183,7 +182,7 @@ def uncertainty(study: Study) -> Section:
         else:
             gaps.append(Block("gap", f"{partition_text(partition)}: the estimates came without intervals."))
     lead = (
-        f"Each estimate comes with an interval that should hold the reference in {text} % of exams (dashed line). "
+        f"The interval of an estimate should hold the reference in {text} % of exams (dashed line). "
         "Overall, by band of the estimate, and by site: an interval that is right on average may be wrong for some."
     )
     blocks = [Block("small_figures", figures)] if figures else []
@@ -233,7 +232,7 @@ def decision(study: Study) -> Section:
         known = here[here.net_benefit.notna()]
         own = here[here.model == MODEL]
         if (known.model == MODEL).any():
-            figures.append(_decision(study, partition, _strongest(known)))
+            figures.append(_decision(study, partition, _strongest(study, known)))
         else:
             why = (
                 "; ".join(dict.fromkeys(note.removeprefix("no risk: ") for note in own.note if note))
@@ -250,13 +249,13 @@ def decision(study: Study) -> Section:
     return Section("decision", "Decisions", "Decision curve", lead, [*blocks, *gaps])
 
 
-def _strongest(known: pd.DataFrame) -> pd.DataFrame:
+def _strongest(study: Study, known: pd.DataFrame) -> pd.DataFrame:
     """The curves of the model and of the baselines with the largest net benefit on average, the model's first."""
     rivals = known[known.model != MODEL].groupby("model", sort=False).net_benefit.mean().nlargest(RIVALS).index
     names = [MODEL, *rivals]
     place = known.model.map({name: number for number, name in enumerate(names)})
     rows = known[place.notna()].assign(place=place).sort_values("place", kind="stable")
-    return rows.assign(model=[baseline_text(name) for name in rows.model])
+    return rows.assign(model=[study.baseline(name) for name in rows.model])
 
 
 def _decision(study: Study, partition: str, known: pd.DataFrame) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 from matplotlib.axes import Axes
@@ -64,13 +65,19 @@ def drawn_of(
     title, exams = partition_text(partition), study.exams(partition) if least is None else least
     return drawn(
         study,
-        f"{what}_{partition}",
+        f"{what}_{_plain(study, partition)}",
         draw,
         caption=f"{title}: {caption}.",
         alt=f"{title}, {alt}.",
         small=study.small(exams),
         size=size,
     )
+
+
+def _plain(study: Study, partition: str) -> str:
+    """The partition in names of files and ids; where it holds what these may not, its number tells it from others."""
+    plain = re.sub(r"[^A-Za-z0-9-]+", "-", partition)[:40]
+    return plain if plain == partition else f"{plain.strip('-') or 'partition'}-{study.partitions.index(partition) + 1}"
 
 
 def told(labels: Sequence[str], values: Iterable[Number | str]) -> str:

@@ -8,7 +8,15 @@ from liverstiff.report import curves, plots
 from liverstiff.report.figure import drawn_of, told
 from liverstiff.report.results import why_no_interval
 from liverstiff.report.study import Block, Cell, Figure, Head, Row, Section, Study, filled, rows_of
-from liverstiff.report.wording import COVARIATES, Estimate, Number, group_text, p_value, partition_text
+from liverstiff.report.wording import (
+    COVARIATES,
+    Estimate,
+    Number,
+    group_text,
+    p_value,
+    partition_inside,
+    partition_text,
+)
 
 AXES = {"age": "Age, years", "sex": "Sex", "bmi": "Body mass index, kg/m²"}
 """Covariates against which residuals are drawn."""
@@ -107,17 +115,17 @@ def _contrasts(study: Study) -> list[Block]:
         other = row.other.removeprefix("all of ")
         first = partition_text(row.partition) if row.group == "all" else group_text(row.group)
         second = partition_text(other) if row.other.startswith("all of ") else group_text(row.other)
-        where = "" if row.group == "all" else f", {partition_text(row.partition).lower()}"
+        where = "" if row.group == "all" else f", {partition_inside(row.partition)}"
         size = (Number(int(row.n), 0), " and ", Number(int(row.n_other), 0))
         label = study.label(row.metric)
         rows.append(
             Row(
                 f"{first} − {second}{where}",
-                [label, _estimate(row), size, row.method],
+                [label, _estimate(row), size],
                 study.small(min(int(row.n), int(row.n_other))),
             )
         )
-    heads = [Head("Groups"), Head("Measure"), Head("Difference"), Head("Exams"), Head("Method")]
+    heads = [Head("Groups"), Head("Measure"), Head("Difference"), Head("Exams")]
     return [Block("folded_table", rows, "Differences between groups", why_no_interval(rows), heads)] if rows else []
 
 

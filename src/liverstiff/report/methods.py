@@ -47,15 +47,21 @@ ROLES = {"development": "for development", "external": "for the external test"}
 
 def methods(study: Study) -> Section:
     """A paragraph per part of the study."""
+    unknown = "ethics, recruitment, dates, scan protocols"
+    unknown = unknown if study.of_workflow else f"how the estimates were made, {unknown}"
     lead = (
-        "Written from the configuration of this run. What a run cannot know – ethics, recruitment, dates, scan "
-        "protocols – is for the authors to add."
+        f"Written from the configuration of this run. What a run cannot know – {unknown} – is for the authors to add."
     )
     return Section("methods", "Methods", "Methods, ready to paste", lead, [Block("prose", paragraphs(study))])
 
 
 def paragraphs(study: Study) -> list[tuple[str, str]]:
-    """Title and text of every paragraph, in order."""
+    """Title and text of every paragraph, in order; of anybody's estimates only what was done with them."""
+    if not study.of_workflow:
+        return [
+            ("Statistics", _statistics(study)),
+            ("Software", f"The statistics were made by LiverStiff {__version__}."),
+        ]
     config = study.config
     images = "images" in TrainConfig(**config.get("train", {})).inputs
     written = [
@@ -249,7 +255,8 @@ def _statistics(study: Study) -> str:
     if target.thresholds:
         text += (
             f"Detection was assessed at {levels} {target.unit} by the ROC curve, by sensitivity, specificity and "
-            f"predictive values at {cutpoints.in_words(study.tables['cutpoints'])}, and by decision curves. "
+            f"predictive values at {cutpoints.in_words(study.tables['cutpoints'])}"
+            f"{', and by decision curves' * bool(study.tables['decision'].net_benefit.notna().any())}. "
         )
     if len(study.tables["comparisons"]):
         text += (

@@ -1,11 +1,10 @@
-"""The model, its training, and what made the page."""
+"""The model and its training."""
 
 from __future__ import annotations
 
 import pandas as pd
-import yaml
 
-from liverstiff.report import plots, provenance
+from liverstiff.report import plots
 from liverstiff.report.figure import drawn
 from liverstiff.report.methods import model_facts
 from liverstiff.report.study import Block, Section, Study
@@ -35,22 +34,3 @@ def training(study: Study) -> Section:
 
 def _section(lead: str, blocks: list[Block]) -> Section:
     return Section("training", "Model", "The model and its training", lead, blocks)
-
-
-def made_with(study: Study) -> Section:
-    """Versions, commit, configuration, and the hashes of the tables."""
-    shown = yaml.safe_dump(provenance.public(study.config), sort_keys=False, allow_unicode=True)
-    facts = {"source": provenance.commit(), **provenance.versions()}
-    hashes = "\n".join(f"{digest}  {name}.csv" for name, digest in study.hashes.items())
-    blocks = [
-        Block("facts", facts, "Software"),
-        Block("folded_text", shown, "Configuration, without paths and other free text"),
-        Block("folded_text", hashes, "SHA-256 of the tables behind this page"),
-        Block(
-            "gap",
-            "Run times are not on this page, which is the same whenever it is made from the same tables: they are in "
-            "the folder of benchmarks and in the page that snakemake --report writes.",
-        ),
-    ]
-    lead = "What is needed to make this page again."
-    return Section("provenance", "Software", "Software and configuration", lead, blocks)

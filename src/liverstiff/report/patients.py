@@ -10,7 +10,15 @@ from liverstiff.records import SEQUENCES
 from liverstiff.report import flowchart
 from liverstiff.report.figure import drawn
 from liverstiff.report.study import Block, Cell, Head, Row, Section, Study, filled, head_of, records
-from liverstiff.report.wording import REASONS, UNIT, VARIABLES, Number, exams_text, partition_text, with_unit
+from liverstiff.report.wording import (
+    REASONS,
+    UNIT,
+    VARIABLES,
+    Number,
+    exams_text,
+    partition_inside,
+    with_unit,
+)
 
 DETAILS_SHOWN = 200
 """Excluded exams listed one by one."""
@@ -42,7 +50,7 @@ def flow(study: Study) -> Section:
 def _step(row: Any) -> str:
     if row.step == "excluded":
         return f"Excluded: {REASONS.get(row.reason, row.reason.replace('_', ' '))}"
-    return f"Analysed: {partition_text(row.partition).lower()}" if row.step == "analysed" else row.step.capitalize()
+    return f"Analysed: {partition_inside(row.partition)}" if row.step == "analysed" else row.step.capitalize()
 
 
 def _one_by_one(excluded: pd.DataFrame) -> Block:
@@ -144,7 +152,7 @@ def _described(study: Study, table: pd.DataFrame, variable: str, partitions: lis
     """Rows of Table 1 for one variable."""
     label, unit, digits = VARIABLES[variable]
     if unit == UNIT:
-        label, unit = f"{label} ({study.target.measured_by})", study.unit
+        label, unit = f"{study.name} by {study.target.measured_by}", study.unit
     levels = list(dict.fromkeys(table.level))
     cells = {(row.partition, row.level): row for row in records(table)}
     if levels == [""]:

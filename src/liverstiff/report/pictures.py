@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from liverstiff.report.study import Block, Head, Row, Section, Study, records
-from liverstiff.report.wording import REASONS, Number, exams_text, partition_text, rounded
+from liverstiff.report.wording import REASONS, Number, exams_text, partition_inside, partition_text, rounded
 
 
 def gallery(study: Study) -> Section:
@@ -124,6 +124,6 @@ def image(study: Study, path: Path, said: str, exam: str = "") -> dict[str, str]
     """A picture for the page, with its exam (left out, that of its folder) and what is said of it."""
     exam = exam or _exam(path)
     row = study.analysed[study.analysed.exam == exam].iloc[0]
-    text = f"{row.site}, {partition_text(row.partition).lower()}" + (f", {said}" if said else "")
+    text = f"{row.site}, {partition_inside(row.partition)}" + (f", {said}" if said else "")
     data = base64.b64encode(path.read_bytes()).decode()
     return {"source": f"data:image/png;base64,{data}", "exam": exam, "text": text}

@@ -36,11 +36,13 @@ def points(ax: Axes, x: pd.Series, y: pd.Series, exams: int, number: int = 0, la
 
 
 def by_site(ax: Axes, rows: pd.DataFrame, x: pd.Series, y: pd.Series, sites: list[str]) -> None:
-    """Points by site; a site has the same colour in every figure."""
+    """Points by site; a site has the same colour in every figure. Without sites there is no legend."""
     for number, site in enumerate(sites):
         here = rows.site == site
         if here.any():
-            points(ax, x[here], y[here], len(rows), number, site)
+            points(ax, x[here], y[here], len(rows), number, site or "site unknown")
+    if not any(sites):
+        return
     legend = ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, handletextpad=0.1, columnspacing=1.2)
     for handle in legend.legend_handles:
         handle.set(alpha=1, sizes=[22])  # type: ignore[union-attr]

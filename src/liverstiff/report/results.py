@@ -95,7 +95,7 @@ def metrics(study: Study) -> Section:
     ]
     notes = [*why_no_interval(rows), *notes]
     table = [Block("table", rows, f"Agreement with {study.target.measured_by}", notes, heads)] if partitions else []
-    lead = "Pooled over folds, sites and vendors."
+    lead = "All exams of a partition together, whatever their fold, site and vendor."
     return Section("metrics", "Numbers", "Performance in numbers", lead, table)
 
 

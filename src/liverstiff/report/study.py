@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,7 +11,7 @@ import pandas as pd
 
 from liverstiff.config import SIMULATE, EvaluateConfig, ReportConfig, TargetConfig
 from liverstiff.errors import DataError
-from liverstiff.report.wording import Estimate, Number, exams_text, metric_wording, partition_text, with_unit
+from liverstiff.report.wording import BASELINES, Estimate, Number, exams_text, metric_wording, partition_text, with_unit
 
 DEMONSTRATION = "demonstration, not evidence"
 
@@ -50,8 +49,9 @@ TABLES: dict[str, tuple[str, ...]] = {
     "scanners": ("site", "vendor", "model", "field_t", "exams"),
     "conflicts": ("site", "patient", "exam", "what", "detail"),
     "agreements": ("exam", "elastogram", "reported"),
+    "cost": ("stage", "jobs", "wall_hours", "core_hours", "max_rss_mb"),
 }
-"""The tables of the page and their columns; one that is not given is empty, and its section says so."""
+"""The tables of the page and their columns; one that is not given is empty."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class Study:
     """By name, see :data:`TABLES`; text is never missing."""
     shards: dict[str, list[Path]]
     """By kind of picture, the folders that hold it."""
+    given: set[str]
+    """What was handed over: names of tables, kinds of pictures, sections of the configuration."""
     histories: list[Path]
     """``history.csv`` of each fold."""
-    hashes: dict[str, str]
-    """SHA-256 of each table that was given."""
     config: dict[str, Any]
     """The configuration as plain values."""
     figures: Path
@@ -76,6 +76,8 @@ class Study:
     """What is estimated."""
     evaluation: EvaluateConfig
     """How numbers were made, and from how few exams they are a demonstration."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """What ``provenance.json`` says; empty where it was not given."""
 
     @classmethod
     def read(cls, tables: Mapping[str, Path], config: dict[str, Any], **others: Any) -> Study:
@@ -90,15 +92,19 @@ class Study:
         read = {name: pd.DataFrame(columns=list(columns)) for name, columns in TABLES.items()}
         read |= {name: read_cells(path) for name, path in tables.items()}
         target, evaluation = config.get("target", {}), config.get("evaluate", {})
-        hashes = {name: sha256(path.read_bytes()).hexdigest() for name, path in sorted(tables.items())}
         return cls(
             tables=read,
-            hashes=hashes,
+            given={*tables, *others.get("shards", ()), *config},
             config=config,
             target=TargetConfig(**target),
             evaluation=EvaluateConfig(**evaluation),
             **others,
         )
+
+    @property
+    def of_workflow(self) -> bool:
+        """True when exams and model are of a run of the workflow, False for anybody's estimates."""
+        return "data" in self.config
 
     @property
     def flow(self) -> pd.DataFrame:
@@ -142,10 +148,19 @@ class Study:
         """Name of a metric with its unit."""
         return with_unit(*metric_wording(metric, self.target)[:2])
 
+    def baseline(self, name: str) -> str:
+        """Name of a baseline on the page; anybody's other model is called as its author did."""
+        return BASELINES.get(name, name) if self.of_workflow or name == "model" else name
+
     @property
     def unit(self) -> str:
         """Unit of the target."""
         return self.target.unit
+
+    @property
+    def name(self) -> str:
+        """Name of the target, with a capital."""
+        return self.target.name[:1].upper() + self.target.name[1:]
 
     @property
     def measured_by(self) -> str:
@@ -203,6 +218,8 @@ class Row:
     cells: Sequence[Cell] = ()
     small: bool = False
     nested: bool = False
+    total: bool = False
+    """Stands below the others, whatever they are sorted by."""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,12 @@ METRICS = {
 }
 """Label, unit and decimals. A metric at a threshold, ``auroc_3``, is worded by :func:`metric_wording`."""
 
-PARTITIONS = {"cross-validation": "Cross-validation", "temporal": "Temporal test", "external": "External test"}
+PARTITIONS = {
+    "cross-validation": "Cross-validation",
+    "temporal": "Temporal test",
+    "external": "External test",
+    "all": "All exams",
+}
 
 COVARIATES = {
     "age": "Age",
@@ -234,14 +239,14 @@ def variable_text(name: str) -> str:
     return label[:1].lower() + label[1:] if label[1:2].islower() else label
 
 
-def baseline_text(name: str) -> str:
-    """Name of a baseline on the page."""
-    return BASELINES.get(name, name)
-
-
 def partition_text(partition: str) -> str:
     """Name of a partition on the page."""
-    return PARTITIONS.get(partition, partition.capitalize())
+    return PARTITIONS.get(partition, partition[:1].upper() + partition[1:])
+
+
+def partition_inside(partition: str) -> str:
+    """Name of a partition inside a sentence."""
+    return PARTITIONS[partition].lower() if partition in PARTITIONS else partition
 
 
 def group_text(group: str) -> str:

@@ -58,9 +58,26 @@ class Ledger:
     rows: pd.DataFrame
     """``patient, fold, site, band``, the oldest first. A row never changes; ``fold`` is an index of ``folds``."""
 
+    @classmethod
+    def empty(cls, folds: tuple[str, ...]) -> Ledger:
+        """Without rows."""
+        return cls(folds, pd.DataFrame({name: pd.Series(dtype=int if name == "fold" else str) for name in ROW}))
+
     def extended(self, new: pd.DataFrame) -> Ledger:
         """With rows more."""
         return replace(self, rows=pd.concat([self.rows, new[ROW]], ignore_index=True).astype({"fold": int}))
+
+    def known_as(self, patients: pd.Series, aliases: pd.DataFrame) -> pd.Series:
+        """The name that the ledger has of each patient: that of the oldest row of any alias, else the patient's own.
+
+        Args:
+            patients: pseudonyms.
+            aliases: ``patient, alias``.
+        """
+        rows = self.rows.patient
+        patient = rows.map(aliases.set_index("alias").patient).fillna(rows).astype(object)
+        first = ~patient.duplicated()
+        return patients.map(dict(zip(patient[first], rows[first], strict=True))).fillna(patients)
 
     def used_by(self, patients: pd.Series) -> tuple[int, str]:
         """Number of rows up to the last one of these patients, and the SHA-256 of these rows as CSV.
@@ -82,7 +99,7 @@ def read_ledger(path: Path, plan: Plan) -> Ledger:
     try:
         text = path.read_text()
     except FileNotFoundError:
-        return Ledger(plan.folds, pd.DataFrame({name: pd.Series(dtype=int if name == "fold" else str) for name in ROW}))
+        return Ledger.empty(plan.folds)
     except OSError as error:
         raise ConfigError(
             f"the ledger of folds {path} cannot be read: {error.strerror}; expected a file; correct data.private"
@@ -110,13 +127,15 @@ def read_ledger(path: Path, plan: Plan) -> Ledger:
     return Ledger((*folds, *(name for name in plan.folds if name not in folds)), rows)
 
 
-def extend_ledger(path: Path, plan: Plan, patients: pd.Series, extend: Callable[[Ledger], Ledger]) -> Ledger:
+def extend_ledger(
+    path: Path, plan: Plan, patients: Callable[[Ledger], pd.Series], extend: Callable[[Ledger], Ledger]
+) -> Ledger:
     """The ledger with a row for every patient; the file is left alone where all have one.
 
     Args:
         path: of the ledger.
         plan: what the configuration asks for.
-        patients: pseudonyms that need a row.
+        patients: gives the pseudonyms that need a row, as a ledger knows them.
         extend: adds the rows that are missing; what it raises leaves the file as it was.
 
     Raises:
@@ -124,7 +143,7 @@ def extend_ledger(path: Path, plan: Plan, patients: pd.Series, extend: Callable[
         DataError: as :func:`read_ledger`.
     """
     ledger = read_ledger(path, plan)
-    if patients.isin(ledger.rows.patient).all():
+    if patients(ledger).isin(ledger.rows.patient).all():
         return ledger
     with _locked(path):
         ledger = extend(read_ledger(path, plan))

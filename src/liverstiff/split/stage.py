@@ -25,6 +25,7 @@ UNKNOWN = "unknown"
 def split_cohort(
     *,
     cohort: Path,
+    aliases: Path,
     ledger: Path,
     splits: Path,
     strata: Path,
@@ -39,6 +40,7 @@ def split_cohort(
 
     Args:
         cohort: table with ``exam, patient, site, vendor, role, day, reference``.
+        aliases: table with ``patient, alias``: other pseudonyms under which the ledger may know a patient.
         ledger: private table of the folds given out; extended by the new development patients, never shortened.
         splits: output: ``exam, patient, partition, fold, reason``, in the order of the cohort.
         strata: output: ``fold, name, site, band, merged_into, patients, exams`` of the development.
@@ -50,37 +52,46 @@ def split_cohort(
 
     Raises:
         ConfigError: the ledger cannot be written.
-        DataError: fewer development patients than folds; a fold without exams; an exam of no fold; a ledger that is
-            damaged or was made for other folds.
+        DataError: a cohort without exams; fewer development patients than folds; a fold without exams; an exam of no
+            fold; a ledger that is damaged or was made for other folds.
     """
-    table = read_table(cohort)
+    table, same = read_table(cohort), pd.read_csv(aliases, dtype=str)
+    if table.empty:
+        raise DataError("no exam is analysable; exclusions.csv of the stage cohort says why of every one")
     table = table.join(partitions(table)).assign(home=_homes(table, settings.scheme))
-    development = table[table.partition == DEVELOPMENT]
-    patients = development_patients(development, target.bands)
-    _check_enough(patients, folds, settings.scheme)
     kfold = settings.scheme == "kfold"
 
+    def known(so_far: Ledger) -> pd.DataFrame:
+        return table.assign(patient=so_far.known_as(table.patient, same))
+
+    def patients_of(so_far: Ledger) -> pd.DataFrame:
+        exams = known(so_far)
+        return development_patients(exams[exams.partition == DEVELOPMENT], target.bands)
+
     def strata_of(so_far: Ledger) -> Strata:
-        return merged_strata(as_in_ledger(patients, so_far), target.bands, len(folds)) if kfold else {}
+        return merged_strata(as_in_ledger(patients_of(so_far), so_far), target.bands, len(folds)) if kfold else {}
 
     def extend(so_far: Ledger) -> Ledger:
+        patients = patients_of(so_far)
         new = assign_folds(patients, so_far, strata_of(so_far)) if kfold else leave_out(patients, so_far)
         extended = so_far.extended(new)
-        _check_filled(with_folds(table, extended, settings.scheme), extended)
+        _check_filled(with_folds(known(extended), extended, settings.scheme), extended)
         print(f"{len(new)} patients are new to the ledger, which had {len(so_far.rows)}")
         return extended
 
     plan = Plan(settings.scheme, tuple(folds), target.bands)
-    found = extend_ledger(ledger, plan, patients.patient, extend)
-    table = with_folds(table, found, settings.scheme)
-    _check_filled(table, found)
-    counted = count_strata(table, found, strata_of(found))
+    _check_enough(patients_of(Ledger.empty(plan.folds)), folds, settings.scheme)
+    found = extend_ledger(ledger, plan, lambda so_far: patients_of(so_far).patient, extend)
+    placed = with_folds(known(found), found, settings.scheme)
+    _check_filled(placed, found)
+    counted = count_strata(placed, found, strata_of(found))
     _tell(counted, len(folds))
-    rows, digest = found.used_by(patients.patient)
+    _tell_joined(found, placed.patient, same)
+    rows, digest = found.used_by(patients_of(found).patient)
     stands_on = {"scheme": settings.scheme, "folds": found.folds, "bands": target.bands, "rows": rows, "sha256": digest}
     for path in (splits, strata, used):
         path.parent.mkdir(parents=True, exist_ok=True)
-    table[COLUMNS].to_csv(splits, index=False)
+    placed.assign(patient=table.patient)[COLUMNS].to_csv(splits, index=False)
     counted.to_csv(strata, index=False)
     used.write_text(json.dumps(stands_on, indent=2) + "\n")
 
@@ -149,3 +160,14 @@ def _tell(counted: pd.DataFrame, folds: int) -> None:
     print(f"{counted.patients.sum()} development patients in {folds} folds")
     for (site, band, into), rows in counted[counted.merged_into != ""].groupby(["site", "band", "merged_into"]):
         print(f"{site} {band}: {rows.patients.sum()} patients, counted with {into}, as there are {folds} folds")
+
+
+def _tell_joined(ledger: Ledger, patients: pd.Series, aliases: pd.DataFrame) -> None:
+    """Lines of the log: patients with folds of their own who turned out to be one person."""
+    person = ledger.rows.patient.map(aliases.set_index("alias").patient)
+    for _, rows in ledger.rows[person.notna()].groupby(person):
+        folds = rows.fold.unique()
+        if len(folds) > 1 and rows.patient.isin(patients).any():
+            moved = ", ".join(ledger.folds[fold] for fold in folds[1:])
+            print(f"{rows.patient.iloc[0]}: one person, known as {len(rows)} patients; fold {moved} becomes", end=" ")
+            print(f"{ledger.folds[folds[0]]}, the oldest")
