@@ -119,7 +119,7 @@ def our_loop(
     run_network = torch.compile(network) if settings.compile else network
     average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9))
     state = State(network, average, torch.optim.AdamW(network.parameters()))
-    augment = Augmentation(config, 0.15, 0.05)
+    augment = Augmentation(config, 0.15, 0.05, 0.3)
 
     def run() -> float:
         clock = Clock(count, 1)
@@ -131,7 +131,7 @@ def our_loop(
 
 def our_augmentation(config: ModelConfig, batch: Batch, device: str) -> Callable[[], None]:
     """The augmentation of one epoch."""
-    exams, augment = Resident(batch.to(torch.device(device))), Augmentation(config, 0.15, 0.05)
+    exams, augment = Resident(batch.to(torch.device(device))), Augmentation(config, 0.15, 0.05, 0.3)
 
     def run() -> None:
         for part in exams.batches(torch.randperm(batch.size).to(device).split(BATCH)):

@@ -17,7 +17,8 @@ from tiny_cohort import Checkout, copy_checkout, give_key
 
 STARVED = "rule_cohort"
 """The job that gets too little memory in its first attempt."""
-RUN_LIMIT_S = 900
+RUN_LIMIT_S = 1500
+"""For all of it, on a busy machine; an idle one needs a fraction."""
 
 
 @dataclass
@@ -89,6 +90,7 @@ class _Faults:
     slurm: Slurm
     snakemake: subprocess.Popen
     run: FaultyRun
+    end: float = field(default_factory=lambda: time.monotonic() + RUN_LIMIT_S)
 
     def happen(self) -> None:
         self._restart_controller()
@@ -136,8 +138,8 @@ class _Faults:
 
     def _first(self, rule: str, ready: Callable[[Job], bool]) -> Job:
         """The first running job of a rule that is at a point."""
-        end, jobs, read = time.monotonic() + RUN_LIMIT_S, [], 0.0
-        while time.monotonic() < end and self.snakemake.poll() is None:
+        jobs, read = [], 0.0
+        while time.monotonic() < self.end and self.snakemake.poll() is None:
             if time.monotonic() > read + 0.5:
                 jobs, read = self.slurm.jobs(), time.monotonic()
             for job in jobs:

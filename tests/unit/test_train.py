@@ -196,6 +196,15 @@ def test_a_dropped_sequence_takes_its_signs_along():
     assert not after.known[:, 1].all()
 
 
+def test_signs_are_dropped_together_by_chance_and_the_record_stays():
+    torch.manual_seed(0)
+    after = augmentation.Augmentation(SIGNED, 0.0, 0.0, 0.3)(whole_batch(400))
+    assert after.known[:, 0].all()
+    assert torch.equal(after.known[:, 1], after.known[:, 2])
+    assert torch.equal(after.known[:, 1], after.known[:, 3])
+    assert (~after.known[:, 1]).float().mean() == pytest.approx(0.3, abs=0.07)
+
+
 def test_values_are_dropped_by_chance():
     torch.manual_seed(0)
     after = augmentation.Augmentation(SIGNED, 0.0, 0.3)(whole_batch())

@@ -123,6 +123,9 @@ class TrainConfig(Section):
     """Chance that a sequence is left out of an exam in training."""
     drop_value: float = Field(0.05, ge=0, lt=1)
     """Chance that a known variable is taken for unknown in training."""
+    drop_signs: float = Field(0.3, ge=0, lt=1)
+    """Chance that all numbers measured on the images are taken for unknown in training, so that a network learns to see
+    in the voxels what they tell."""
     sensitivity: float = Field(0.30, ge=0, lt=1)
     """Training fails when other patients' images, with what is measured on them, change estimates by less than this share
     of their SD; 0 never."""

@@ -15,22 +15,21 @@ COLUMNS = ("stage", "jobs", "wall_hours", "core_hours", "cpu_hours", "max_rss_mb
 
 
 def stage_costs(benchmarks: Path, cores: Mapping[str, int]) -> list[dict[str, Any]]:
-    """A row per stage with a benchmark, in the order of ``cores``, others after them.
+    """A row per stage of ``cores`` with a benchmark, in their order.
 
-    ``cores`` are those that a job of a rule reserves; the rules of a stage bear its name, alone or before ``_``.
+    ``cores`` are those that a job of a rule reserves; the rules of a stage bear its name, alone or before ``_``. What
+    no rule of them made, as a report of an earlier run, is not counted.
     ``jobs`` are those that finished and left a benchmark, the last run of each; ``wall_hours`` their sum;
     ``core_hours`` the wall hours times the cores of the stage's widest rule; ``cpu_hours`` the processor time that
     Snakemake saw in its samples, which misses processes that ended between two of them; ``max_rss_mb`` the largest
     resident memory of one job. What a benchmark does not know (``NA``, a job too short to be sampled) is left out.
     """
-    stages = sorted(path.name for path in benchmarks.iterdir() if path.is_dir()) if benchmarks.is_dir() else []
     widest: dict[str, int] = {}
     for rule, number in cores.items():
         stage = rule.split("_")[0]
         widest[stage] = max(number, widest.get(stage, 0))
-    order = {stage: place for place, stage in enumerate(widest)}
     rows = []
-    for stage in sorted(stages, key=lambda name: order.get(name, len(order))):
+    for stage, number in widest.items():
         jobs = [_last_row(path) for path in sorted((benchmarks / stage).rglob("*.tsv"))]
         if jobs:
             wall = sum(_numbers(jobs, "s")) / 3600
@@ -39,7 +38,7 @@ def stage_costs(benchmarks: Path, cores: Mapping[str, int]) -> list[dict[str, An
                     "stage": stage,
                     "jobs": len(jobs),
                     "wall_hours": round(wall, 4),
-                    "core_hours": round(wall * widest[stage], 4) if stage in widest else None,
+                    "core_hours": round(wall * number, 4),
                     "cpu_hours": round(sum(_numbers(jobs, "cpu_time")) / 3600, 4),
                     "max_rss_mb": round(max(_numbers(jobs, "max_rss"), default=0)) or None,
                 }
@@ -48,13 +47,12 @@ def stage_costs(benchmarks: Path, cores: Mapping[str, int]) -> list[dict[str, An
 
 
 def with_total(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows and a last one of all stages: sums, and the largest memory; empty where a summand is not known."""
+    """The rows and a last one of all stages: sums, and the largest memory of one job."""
     if not rows:
         return []
-    columns = {name: [row[name] for row in rows] for name in COLUMNS[1:]}
-    peak = max((value for value in columns.pop("max_rss_mb") if value is not None), default=None)
-    sums = {name: None if None in values else round(sum(values), 4) for name, values in columns.items()}
-    return [*rows, {"stage": TOTAL, **sums, "max_rss_mb": peak}]
+    sums = {name: round(sum(row[name] for row in rows), 4) for name in COLUMNS[1:-1]}
+    most = max((row["max_rss_mb"] for row in rows if row["max_rss_mb"]), default=None)
+    return [*rows, {"stage": TOTAL, **sums, "max_rss_mb": most}]
 
 
 def write_costs(rows: list[dict[str, Any]], path: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool3d, grid_sample, interpolate
 
-from liverstiff.model import Batch, ModelConfig, channel_of
+from liverstiff.model import Batch, ModelConfig, channel_of, is_sign
 
 STRETCH = 0.06
 """Largest entry added to the affine matrix: scale, shear and rotation of about 3 degrees."""
@@ -22,9 +22,9 @@ COARSE = 0.2
 
 
 class Augmentation:
-    """Changes of a batch for one model: the images moved, bent and shaded, sequences and values left out."""
+    """Changes of a batch for one model: the images moved, bent and shaded, sequences, values and signs left out."""
 
-    def __init__(self, config: ModelConfig, drop_sequence: float, drop_value: float) -> None:
+    def __init__(self, config: ModelConfig, drop_sequence: float, drop_value: float, drop_signs: float = 0.0) -> None:
         sequence = ["DWI" if name == "ADC" else name for name in config.channels]
         self.channels_of = torch.tensor([[own == name for own in sequence] for name in dict.fromkeys(sequence)])
         """(sequence, channel): True where the channel comes from the sequence."""
@@ -32,7 +32,9 @@ class Augmentation:
         """(channel, variable): True where the number was measured on the channel."""
         self.free = torch.tensor([name != "ADC" for name in config.channels])
         """(channel,): True where intensities have no unit."""
-        self.drop_sequence, self.drop_value = drop_sequence, drop_value
+        self.signs = torch.tensor([is_sign(name) for name in config.variables], dtype=torch.bool)
+        """(variable,): True where it is measured on the images."""
+        self.drop_sequence, self.drop_value, self.drop_signs = drop_sequence, drop_value, drop_signs
 
     def __call__(self, batch: Batch) -> Batch:
         """Another batch of the same exams, drawn from torch's seed."""
@@ -42,8 +44,10 @@ class Augmentation:
         images, masks = move(batch.images, batch.masks)
         present = drop(batch.present, self.channels_of.to(images.device), self.drop_sequence)
         lost = (batch.present & ~present).float() @ self.measured_on.to(images.device).float() > 0
+        unseen = torch.rand(batch.size, 1, device=images.device) < self.drop_signs
+        known = known & ~lost & ~(unseen & self.signs.to(images.device))
         images = shade(coarsen(images), self.free.to(images.device))
-        return Batch(images, masks, present, batch.values, known & ~lost)
+        return Batch(images, masks, present, batch.values, known)
 
 
 def move(images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:

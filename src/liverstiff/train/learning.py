@@ -61,7 +61,7 @@ def learn(
     if isinstance(network, Ridge):
         network.spread.fill_(error)
         return _at_once(network, material, fitted, settings)
-    augment = Augmentation(network.config, settings.drop_sequence, settings.drop_value)
+    augment = Augmentation(network.config, settings.drop_sequence, settings.drop_value, settings.drop_signs)
     on_gpu = settings.device == "cuda"
     optimizer = torch.optim.AdamW(network.parameters(), weight_decay=settings.weight_decay, fused=on_gpu)
     steps = settings.epochs * math.ceil(len(material.training) / settings.batch)
