@@ -127,8 +127,8 @@ class TrainConfig(Section):
     """Chance that all numbers measured on the images are taken for unknown in training, so that a network learns to see
     in the voxels what they tell."""
     sensitivity: float = Field(0.30, ge=0, lt=1)
-    """Training fails when other patients' images, with what is measured on them, change estimates by less than this share
-    of their SD; 0 never."""
+    """Training fails when other patients' images, with what is measured on them, change estimates by less than this
+    share of their SD; 0 never."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to train; a device that is absent is an error."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -175,8 +175,8 @@ class PredictConfig(Section):
     unlike: float = Field(0.99, gt=0.5, lt=1)
     """An exam less like the training exams than this share of the out-of-fold exams is flagged `unlike_training`."""
     suspicious_auroc: float = Field(0.86, gt=0.5, le=1)
-    """A model of the record alone that reaches more has seen what it should predict: prediction stops, or flags the exams
-    of a variant."""
+    """A model of the record alone that reaches more has seen what it should predict: prediction stops, or flags the
+    exams of a variant."""
     suspicious_r2: float = Field(0.45, gt=0, le=1)
     """The same for the R2 of the target on its scale."""
     suspicious_threshold: float | None = None
