@@ -8,7 +8,7 @@ with stage_log(snakemake):
 
     predict_partition(
         partition=snakemake.wildcards.partition,
-        variant="variant" in snakemake.wildcards.keys(),
+        variant=snakemake.wildcards.get("variant") is not None,
         **paths(snakemake.input, "models", "descriptions", "calibration"),
         **paths(snakemake.output),
         models=[Path(path).parent for path in snakemake.input.models],

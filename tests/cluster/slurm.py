@@ -202,7 +202,7 @@ class Slurm:
     def _start(self, name: str, *command: str, **variables: str) -> None:
         with (self.folder / f"{name}.out").open("ab") as out:
             self.daemons[name] = subprocess.Popen(
-                command,
+                ["setpriv", "--pdeathsig", "TERM", *command],  # ends with the tests even where these are killed
                 env=self.environment | variables,
                 cwd=self.folder,
                 stdout=out,
