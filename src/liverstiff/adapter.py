@@ -71,9 +71,11 @@ def _end(line: str) -> NoReturn:
 
 
 def _disk_is_full(error: Exception) -> bool:
-    """True where the system says so; numpy tells only how much it could write."""
-    code = getattr(error, "errno", None)
-    return code in FULL or (isinstance(error, OSError) and code is None and "requested and" in str(error))
+    """True where the system says so: numpy tells only how much it could write, safetensors says it in words."""
+    code, text = getattr(error, "errno", None), str(error)
+    if isinstance(error, OSError) and code is None and "requested and" in text:
+        return True
+    return code in FULL or any(f"(os error {number})" in text for number in FULL)
 
 
 def snakemake_above() -> psutil.Process | None:
