@@ -1,6 +1,7 @@
 """One name per stage, thin rules, thin adapters, a path written once, generated files in step with their source."""
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -84,3 +85,10 @@ def test_environments_are_in_step_with_the_lock(root: Path):
 def test_dry_run_with_the_cluster_profile(checkout):
     run = checkout.snakemake("--dry-run", "--workflow-profile", "profiles/slurm")
     assert run.returncode == 0, run.stderr
+
+
+def test_tests_of_a_group_stay_on_one_worker(request):
+    """pytest-xdist writes the group into the id; where it cannot, every worker makes the slow fixtures anew."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        marked = [(item, item.get_closest_marker("xdist_group")) for item in request.session.items]
+        assert [item.nodeid for item, mark in marked if mark and not item.nodeid.endswith(f"@{mark.args[0]}")] == []
