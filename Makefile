@@ -6,17 +6,20 @@ VENV := .venv/bin
 export NO_ET = 1
 export MPLBACKEND = Agg
 
-.PHONY: help demo test check format lock clean
+.PHONY: help demo test test-slurm check format lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 demo: .venv/installed  ## run the whole workflow on a simulated cohort, ends with reports/report.html
 	$(VENV)/snakemake --cores $(CORES)
 	@echo "Read reports/report.html"
 
-test: .venv/installed  ## run every test
-	$(VENV)/pytest -n 2 --dist loadgroup
+test: .venv/installed  ## run every test but those that need a SLURM
+	$(VENV)/pytest -n 2 --dist loadgroup --ignore tests/cluster
+
+test-slurm: .venv/installed  ## run the workflow through a real SLURM, with faults (needs its Debian packages)
+	LIVERSTIFF_REQUIRE_DATA=1 $(VENV)/pytest tests/cluster
 
 check: .venv/installed  ## ruff, formats, types, snakemake --lint
 	$(VENV)/ruff check .

@@ -113,7 +113,8 @@ class _Faults:
         node = self._first("rule_register", lambda job: self._finished_exams(job.comment) > 0).node
         self.run.lost = {job.comment for job in self.slurm.jobs() if job.node == node}
         self.slurm.lose_node(node)
-        self.run.kept = {comment: self._finished_exams(comment) for comment in self.run.lost}
+        registering = {comment for comment in self.run.lost if comment.startswith("rule_register_")}
+        self.run.kept = {comment: self._finished_exams(comment) for comment in registering}
 
     def _finished_exams(self, comment: str) -> int:
         shard = comment.rpartition("_")[2]

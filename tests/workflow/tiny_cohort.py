@@ -82,7 +82,7 @@ def tiny_config(here: Checkout) -> None:
     config["simulate"]["sites"] = {name: {**simulated[name], "exams": count} for name, count in sites.items()}
     config["simulate"]["mre_failure_fraction"] = 0.15
     config["split"]["folds"] = 3
-    config["train"]["epochs"] = 3
+    config["train"]["epochs"] = 12
     config["evaluate"]["resamples"] = 200
     config["segment"]["network"]["steps"] = 200
     (here.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
