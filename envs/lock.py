@@ -52,6 +52,7 @@ ENVIRONMENTS = {
     "analysis": (
         *COMMON,
         *RECORDS,
+        "dcm2niix",
         "jinja2",
         "matplotlib",
         "pandera",

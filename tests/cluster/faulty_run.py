@@ -11,12 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pip_conda
 import yaml
 from slurm import Job, Slurm
 from tiny_cohort import Checkout, copy_checkout, give_key
 
 STARVED = "rule_cohort"
 """The job that gets too little memory in its first attempt."""
+COMMAND = (sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", "--use-conda")
+QUICK = ("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "20")
 RUN_LIMIT_S = 1500
 """For all of it, on a busy machine; an idle one needs a fraction."""
 
@@ -38,18 +41,26 @@ class FaultyRun:
     """Comments of the jobs that ran on the lost node."""
     kept: dict[str, int] = field(default_factory=dict)
     """Exams that each of the lost shards of register had finished."""
+    pythons: dict[str, set[Path]] = field(default_factory=dict)
+    """The Pythons of conda environments that a job has run, by its number."""
 
 
 def run_with_faults(finished: Checkout, slurm: Slurm, folder: Path) -> FaultyRun:
-    """Run all but the simulation, on the images and with the key of a finished local run."""
+    """Run all but the simulation, on the images and with the key of a finished local run, in conda environments."""
     here = copy_checkout(finished.folder, folder)
     simulated = Path("results", "simulate")
     shutil.copytree(finished.folder / simulated, here.folder / simulated)
     give_key(here.folder / yaml.safe_load(here.read("config.yaml"))["data"]["private"])
     _edit_profile(here.folder / "profiles" / "slurm" / "config.yaml")
     run = FaultyRun(here)
+    programs = pip_conda.install(folder.parent / "conda")
+    environment = {**slurm.environment, "OMP_NUM_THREADS": "1", "NO_ET": "1", "MPLBACKEND": "Agg"}
+    environment["PATH"] = f"{programs}:{environment['PATH']}"
+    first = ["--conda-create-envs-only", "--executor", "local", "--cores", "1"]
+    subprocess.run([*COMMAND, *first], cwd=folder, env=environment, check=True)
+    pip_conda.cut_off(programs)
     with (folder / "snakemake.out").open("wb") as out:
-        snakemake = subprocess.Popen(_command(), cwd=folder, env=_environment(slurm), stdout=out, stderr=out)
+        snakemake = subprocess.Popen([*COMMAND, *QUICK], cwd=folder, env=environment, stdout=out, stderr=out)
         try:
             _Faults(slurm, snakemake, run).happen()
             run.code = snakemake.wait(RUN_LIMIT_S)
@@ -60,6 +71,9 @@ def run_with_faults(finished: Checkout, slurm: Slurm, folder: Path) -> FaultyRun
     columns = "JobIDRaw,Comment,State,Partition,Timelimit,ReqMem"
     table = slurm.run("sacct", "-X", "--duplicates", "-n", "-P", "-o", columns).splitlines()
     rows = [dict(zip(columns.split(","), line.split("|"), strict=True)) for line in table]
+    for line in (programs / "activated").read_text().splitlines():
+        number, _, python = line.partition(" ")
+        run.pythons.setdefault(number, set()).add(Path(python))
     run.records = [row for row in rows if row["Comment"].startswith("rule_")]
     return run
 
@@ -72,15 +86,6 @@ def _edit_profile(path: Path) -> None:
     resources["predict"] = {"gpu": 1}
     resources[STARVED.removeprefix("rule_")] = {"mem_mb": "150 if attempt == 1 else 2000"}
     path.write_text(yaml.safe_dump(profile))
-
-
-def _command() -> list[str]:
-    quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "20"]
-    return [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", *quick]
-
-
-def _environment(slurm: Slurm) -> dict[str, str]:
-    return {**slurm.environment, "OMP_NUM_THREADS": "1", "NO_ET": "1", "MPLBACKEND": "Agg"}
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The tiny cohort through a real SLURM, with faults: the bytes of a local run, and nothing finished done twice."""
+"""The tiny cohort through a real SLURM in conda environments, with faults: the bytes of a local run without them."""
 
 import csv
 from collections import Counter
@@ -58,6 +58,16 @@ def test_jobs_are_shards_by_stages_and_folds_and_a_constant(finished, clustered)
     once = jobs.total() - shards * len(SHARD_STAGES) - folds
     sites, partitions = 3, 3
     assert once == sites + partitions + len(set(jobs) - {*SHARD_STAGES, "train", "predict", "catalog_site"})
+
+
+def test_every_job_runs_in_a_conda_environment_made_before(clustered):
+    """Made while there was network; those of the study lie in its folder, and each of the three is used."""
+    done = [row["JobIDRaw"] for row in clustered.records if row["State"] == "COMPLETED"]
+    ran = {number: clustered.pythons.get(number, set()) for number in done}
+    assert [number for number, pythons in ran.items() if not pythons] == []
+    used = set().union(*ran.values())
+    assert {python.parents[2] for python in used} == {clustered.checkout.folder / ".snakemake" / "conda"}
+    assert len(used) == 3
 
 
 def test_every_job_is_finished_once(clustered):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny_dicom import write_exam
 from typer.testing import CliRunner
 
 from liverstiff.check import check_inputs, load_config, read_config
@@ -102,3 +103,17 @@ def test_paths_are_taken_from_the_folder_of_the_config(config, tmp_path):
     check_inputs(load_config(content), tmp_path)
     with pytest.raises(ConfigError, match="no folder exams; expected the site's DICOM tree"):
         check_inputs(load_config(content))
+
+
+@pytest.mark.parametrize(("content", "there"), [("preamble", True), ("no preamble", True), ("text", False)])
+def test_a_tree_has_an_exam_where_the_catalog_reads_one(config, tmp_path, content, there):
+    """Some archives export files without DICOM's preamble."""
+    write_exam(tmp_path / "tree")
+    for path in [path for path in (tmp_path / "tree").rglob("*") if path.is_file()]:
+        whole = path.read_bytes()
+        path.write_bytes({"preamble": whole, "no preamble": whole[132:], "text": b"MR of the liver\n" * 90}[content])
+    sites = yaml.safe_load(config.read_text())["data"]["sites"]
+    sites["alba"]["dicom"] = "tree"
+    change(config, "data", sites=sites)
+    found = problems(config)["sites, records, atlases"]
+    assert ("data.sites.alba.dicom: no exam in" in found) is not there

@@ -4,10 +4,13 @@ import json
 import os
 import re
 import sys
+from importlib.metadata import packages_distributions
+from modulefinder import ModuleFinder
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.utils import canonicalize_name
 
 from liverstiff.check import load_config
 from liverstiff.config import Config, json_schema
@@ -80,6 +83,34 @@ def test_environments_are_in_step_with_the_lock(root: Path):
     for env, names in ENVIRONMENTS.items():
         listed = yaml.safe_load((root / "envs" / f"{env}.yaml").read_text())["dependencies"][-1]["pip"]
         assert listed == [f"{name}=={pins()[name]}" for name in needed(names, pins())]
+
+
+def scripts_by_environment(root: Path) -> dict[str, set[str]]:
+    """Adapters of the rules that name a conda environment, by its name; those of a rule that inherits are the same."""
+    found: dict[str, set[str]] = {}
+    for path in (root / "rules").glob("*.smk"):
+        for rule in re.split(r"^(?:rule|checkpoint|use rule) ", path.read_text(), flags=re.M)[1:]:
+            if env := re.search(r'"\.\./envs/(\w+)\.yaml"', rule):
+                found.setdefault(env[1], set()).update(re.findall(r'"\.\./workflow_scripts/(\w+\.py)"', rule))
+    return found
+
+
+@pytest.mark.parametrize("env", ["imaging", "learning", "analysis"])
+def test_environment_holds_every_import_of_its_stages(root: Path, env: str):
+    """Also imports inside functions; the packages of the host, which a job may see behind its own, do not count."""
+    scripts = scripts_by_environment(root)[env]
+    assert scripts
+    imported = set()
+    for script in scripts:
+        finder = ModuleFinder(path=[str(root / "src")])
+        finder.run_script(str(root / "workflow_scripts" / script))
+        imported |= {name.partition(".")[0] for name in finder.any_missing()}
+    imported -= {"liverstiff", *sys.stdlib_module_names}
+    listed = yaml.safe_load((root / "envs" / f"{env}.yaml").read_text())["dependencies"][-1]["pip"]
+    held = {line.partition("==")[0] for line in listed}
+    homes = packages_distributions()
+    assert {"numpy", "pydantic"} <= imported
+    assert [name for name in sorted(imported) if not held & {canonicalize_name(home) for home in homes[name]}] == []
 
 
 def test_dry_run_with_the_cluster_profile(checkout):

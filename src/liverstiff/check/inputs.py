@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,20 +111,37 @@ def _check_tree(key: str, folder: Path) -> list[str]:
     """Problems with a site's folder of DICOM files."""
     if not folder.is_dir():
         return [f"{key}: no folder {folder}; expected the site's DICOM tree; correct the path or mount it"]
-    if not any(_is_dicom(Path(parent) / name) for parent, _, names in os.walk(folder) for name in names):
+    if not any(map(_looks_like_dicom, _files(folder))) and not any(map(_is_dicom, _files(folder))):
         return [f"{key}: no exam in {folder}; expected at least one DICOM file; fill it or remove the site"]
     return []
 
 
-def _is_dicom(path: Path) -> bool:
-    """True for a file that may be DICOM: the preamble, or a packed file that the stage catalog opens."""
-    if path.suffix in (".gz", ".zip"):
+def _files(folder: Path) -> Iterator[Path]:
+    return (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+
+
+def _looks_like_dicom(path: Path) -> bool:
+    """True for a file with DICOM's preamble, and for a packed file, which the stage catalog opens."""
+    if path.suffix.lower() in (".gz", ".zip"):
         return True
     try:
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
     except OSError:
         return False
+
+
+def _is_dicom(path: Path) -> bool:
+    """True for a file that the stage catalog takes for DICOM, with a preamble or without."""
+    from liverstiff.dicom.files import SourceFile  # pydicom takes most of a second, and is hardly ever needed here
+    from liverstiff.dicom.walk import DamagedHeader, NotDicom, read_elements
+
+    try:
+        with SourceFile(str(path)).reader() as (read, size):
+            read_elements(read, size, frozenset())
+    except (NotDicom, DamagedHeader, OSError):
+        return False
+    return True
 
 
 def _check_table(key: str, root: Path, table: TableConfig) -> list[str]:

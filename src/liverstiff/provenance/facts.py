@@ -42,10 +42,8 @@ def tools() -> dict[str, str]:
 
 
 def _dcm2niix() -> str:
-    try:
-        import dcm2niix
-    except ImportError:
-        return "not in the environment of this rule; see pinned"
+    import dcm2niix
+
     said = _first_line([str(dcm2niix.bin), "-v"])
     version = re.search(r"v\d[\w.]*", said)
     return version.group() if version else said

@@ -1,0 +1,71 @@
+"""A ``conda`` that needs no channel: environments by venv and pip, for machines without conda or its packages.
+
+It knows the commands that Snakemake gives, and nothing else. What it cannot show is that conda-forge has the
+interpreter and pip that envs/*.yaml ask for; all else of an environment is wheels, and pip installs them here as it
+does under conda. Packages come without their dependencies: an environment is complete only if its file is.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+PROGRAM = """\
+#!{python}
+import sys
+sys.path.insert(0, {here!r})
+from pip_conda import main
+main()
+"""
+ACTIVATE = """\
+export CONDA_PREFIX="$1" PATH="$1/bin:$PATH"
+echo "${{SLURM_JOB_ID:-}} $(command -v python)" >> '{log}'
+"""
+
+
+def install(folder: Path) -> Path:
+    """Write ``conda`` and ``activate`` below a folder; returns the folder for PATH.
+
+    Its file ``activated`` gets a line for every activation: number of the SLURM job and the Python it runs.
+    """
+    programs = folder / "bin"
+    programs.mkdir(parents=True)
+    program = programs / "conda"
+    program.write_text(PROGRAM.format(python=sys.executable, here=str(Path(__file__).parent)))
+    program.chmod(0o755)
+    (programs / "activate").write_text(ACTIVATE.format(log=programs / "activated"))
+    return programs
+
+
+def cut_off(programs: Path) -> None:
+    """From now on no environment can be made, as on a machine without network."""
+    (programs / "offline").touch()
+
+
+def main() -> None:
+    """Do what the command line says."""
+    words = [word for word in sys.argv[1:] if word not in ("--json", "--quiet", "--no-default-packages")]
+    if words == ["--version"]:
+        print("conda 26.7.1")
+    elif words == ["info"]:
+        print(json.dumps({"conda_prefix": str(Path(sys.argv[0]).parent.parent), "platform": "linux-64"}))
+    elif words == ["config", "--get", "channel_priority"]:
+        print(json.dumps({"get": {"channel_priority": "strict"}}))
+    elif (Path(sys.argv[0]).parent / "offline").exists():
+        sys.exit("no network")
+    elif words[:2] == ["env", "create"]:
+        create(Path(words[words.index("--file") + 1]), Path(words[words.index("--prefix") + 1]))
+    else:
+        sys.exit(f"conda {' '.join(sys.argv[1:])}: not known here")
+
+
+def create(file: Path, prefix: Path) -> None:
+    """An environment of the wheels that a file lists under ``pip``."""
+    *conda, wheels = yaml.safe_load(file.read_text())["dependencies"]
+    if conda != ["python =3.11", "pip"]:
+        sys.exit(f"{file} asks for conda packages: {conda}")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(prefix)], check=True)
+    into = [sys.executable, "-m", "pip", "--python", str(prefix / "bin" / "python"), "install"]
+    subprocess.run([*into, "--quiet", "--no-deps", *wheels["pip"]], check=True)
