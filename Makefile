@@ -15,10 +15,10 @@ demo: .venv/installed  ## run the whole workflow on a simulated cohort, ends wit
 	$(VENV)/snakemake --cores $(CORES)
 	@echo "Read reports/report.html"
 
-test: .venv/installed  ## run every test but those that need a SLURM
-	$(VENV)/pytest -n 2 --dist loadgroup --ignore tests/cluster
+test: .venv/installed  ## run every test; what this machine lacks (a browser, SLURM) is skipped
+	$(VENV)/pytest -n 2 --dist loadgroup
 
-test-slurm: .venv/installed  ## run the workflow through a real SLURM, with faults (needs its Debian packages)
+test-slurm: .venv/installed  ## run only the workflow through a real SLURM, with faults (needs its Debian packages)
 	LIVERSTIFF_REQUIRE_DATA=1 $(VENV)/pytest tests/cluster
 
 check: .venv/installed  ## ruff, formats, types, snakemake --lint

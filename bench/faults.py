@@ -4,7 +4,7 @@
 
 One run is left alone; of a second, Snakemake is killed at moments drawn from the length of the first and started
 again. Prints, as JSON, the kills, the files compared and those that differ, the jobs that were finished twice, and the
-epochs of training that were done twice.
+epochs of training that were ended, and ended twice.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,6 +66,22 @@ def finished_jobs(checkout: Checkout) -> list[str]:
     return jobs
 
 
+class Epochs:
+    """Epochs of training that were ended, over all attempts: a job that starts again begins its log anew."""
+
+    def __init__(self, checkout: Checkout) -> None:
+        self.checkout, self.read, self.counts = checkout, {}, Counter()
+
+    def count(self) -> None:
+        """Take up what has been logged since the last time."""
+        for log in sorted((self.checkout.folder / "logs" / "train").glob("fold-*.log")):
+            lines = [line.split(",")[0] for line in log.read_text().splitlines() if line.startswith("train: epoch ")]
+            before = self.read.get(log.name, [])
+            new = lines[len(before) :] if lines[: len(before)] == before else lines
+            self.counts.update(f"{log.stem} {line}" for line in new)
+            self.read[log.name] = lines
+
+
 def main() -> None:
     """Run both and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -80,7 +97,7 @@ def main() -> None:
         if start(calm).wait():
             sys.exit((calm.folder / "run.log").read_text())
         seconds = time.perf_counter() - begin
-        kills = 0
+        kills, epochs = 0, Epochs(killed)
         while kills < given.kills:
             run = start(killed, "--rerun-incomplete")
             try:
@@ -89,6 +106,7 @@ def main() -> None:
                 os.kill(run.pid, signal.SIGKILL)
                 run.wait()
                 kills += 1
+                epochs.count()
                 subprocess.run(
                     [sys.executable, "-m", "snakemake", "--unlock"], cwd=killed.folder, capture_output=True, check=True
                 )
@@ -99,11 +117,7 @@ def main() -> None:
         if start(killed, "--rerun-incomplete").wait():
             sys.exit((killed.folder / "run.log").read_text())
         expected, found, jobs = digests(calm), digests(killed), finished_jobs(killed)
-        epochs = [
-            line
-            for log in sorted(killed.folder.glob("results/train/fold-*/history.csv"))
-            for line in log.read_text().splitlines()[1:]
-        ]
+        epochs.count()
         print(
             json.dumps(
                 {
@@ -112,7 +126,8 @@ def main() -> None:
                     "files": len(expected),
                     "different": sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n)),
                     "finished_twice": sorted({job for job in jobs if jobs.count(job) > 1}),
-                    "epochs_in_history": len(epochs),
+                    "epochs": len(epochs.counts),
+                    "epochs_twice": sorted(name for name, times in epochs.counts.items() if times > 1),
                 }
             )
         )

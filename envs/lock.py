@@ -48,7 +48,10 @@ ENVIRONMENTS = {
         *("antspyx", "dcm2niix", "isal", "matplotlib", "monai", "nibabel", "nipype", "pydicom", "python-gdcm"),
         *("safetensors", "scikit-learn", "scipy", "torch"),
     ),
-    "learning": (*COMMON, "einops", "matplotlib", "monai", "safetensors", "scikit-learn", "scipy", "torch"),
+    "learning": (
+        *COMMON,
+        *("einops", "matplotlib", "monai", "safetensors", "scikit-learn", "scipy", "tensorboardx", "torch"),
+    ),
     "analysis": (
         *COMMON,
         *RECORDS,

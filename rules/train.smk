@@ -35,6 +35,7 @@ rule train:
         settings=CONFIG.train.model_dump(mode="json", exclude={"variants"}),
         target=settings("target"),
         checkpoint="results/train/.fold-{fold}.checkpoint",
+        tensorboard="logs/train/fold-{fold}.tensorboard",
     script:
         "../workflow_scripts/train.py"
 
@@ -66,3 +67,4 @@ use rule train as train_variant with:
         settings=lambda wildcards: VARIANTS[wildcards.variant].model_dump(mode="json"),
         target=settings("target"),
         checkpoint="results/train/.variant-{variant}.fold-{fold}.checkpoint",
+        tensorboard="logs/train/variant-{variant}/fold-{fold}.tensorboard",

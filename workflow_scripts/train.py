@@ -11,6 +11,7 @@ with stage_log(snakemake):
         **paths(snakemake.input, "pretrained"),
         **paths(snakemake.output),
         checkpoint=Path(snakemake.params.checkpoint),
+        tensorboard=Path(snakemake.params.tensorboard),
         settings=TrainConfig(**snakemake.params.settings),
         target=TargetConfig(**snakemake.params.target),
     )

@@ -57,7 +57,7 @@ def main() -> None:
         sys.exit("no network")
     elif words[:2] == ["env", "create"]:
         create(Path(words[words.index("--file") + 1]), Path(words[words.index("--prefix") + 1]))
-    else:
+    elif words[:1] != ["clean"]:
         sys.exit(f"conda {' '.join(sys.argv[1:])}: not known here")
 
 

@@ -9,7 +9,7 @@ from liverstiff.config import TargetConfig, TrainConfig
 from liverstiff.predict.baselines import COLUMNS, Baseline, crossed, fib4, line, predict_baselines
 
 ALWAYS = {"mean", "site_mean", "scanner", "record_ridge", "record_boosting", "missingness"}
-IMAGED = {"signs_ridge", "signs_record_ridge", "T1w_ridge", "T2w_ridge", "DWI_ridge"}
+IMAGED = {"signs_ridge", "signs_combat_ridge", "signs_record_ridge", "T1w_ridge", "T2w_ridge", "DWI_ridge"}
 
 
 @pytest.fixture(scope="module")

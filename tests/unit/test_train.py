@@ -81,12 +81,12 @@ def test_stopped_and_resumed_gives_the_same_bytes(study, monkeypatch):
         if row.epoch == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(fold, "learn", lambda *args: real(*args, after_epoch=stop))
+    monkeypatch.setattr(fold, "learn", lambda *args, **_: real(*args, after_epoch=stop))
     with pytest.raises(KeyboardInterrupt):
         train(study, "stopped", dropout=0.1)
     assert study.outputs(0, "stopped")["checkpoint"].exists()
     epochs = []
-    monkeypatch.setattr(fold, "learn", lambda *args: real(*args, after_epoch=lambda row: epochs.append(row.epoch)))
+    monkeypatch.setattr(fold, "learn", lambda *args, **_: real(*args, after_epoch=lambda row: epochs.append(row.epoch)))
     assert train(study, "stopped", dropout=0.1) == whole
     assert epochs == [3]
 
@@ -98,7 +98,7 @@ def test_checkpoint_of_other_settings_is_not_resumed(study, monkeypatch, capsys)
     def stop(row):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fold, "learn", lambda *args: real(*args, after_epoch=stop))
+    monkeypatch.setattr(fold, "learn", lambda *args, **_: real(*args, after_epoch=stop))
     with pytest.raises(KeyboardInterrupt):
         train(study, "stopped")
     monkeypatch.setattr(fold, "learn", real)
@@ -659,3 +659,31 @@ def test_some_exams_lose_their_fine_detail_and_keep_their_level():
     assert changed.float().mean() == pytest.approx(augmentation.COARSE, abs=0.08)
     assert after[changed].std() < 0.01
     assert after[changed].mean() == pytest.approx(1)
+
+
+def test_curves_for_tensorboard_hold_the_history(study, tmp_path, monkeypatch):
+    """A training that begins anew clears them. Weights do not depend on it."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    def epochs(folder: Path) -> list[int]:
+        found = []
+        for path in sorted(folder.iterdir()):
+            data = path.read_bytes()
+            while data:  # length (8), its checksum (4), the event, its checksum (4)
+                size = int.from_bytes(data[:8], "little")
+                event = Event.FromString(data[12 : 12 + size])
+                found += [event.step for value in event.summary.value if value.tag == "validation_loss"]
+                data = data[16 + size :]
+        return found
+
+    folder = tmp_path / "curves"
+    whole = train(study, "whole")
+    outputs = study.outputs(0, "told")
+    given = {**study.inputs, **outputs, "fold": 0, "target": TargetConfig(), "tensorboard": folder}
+    settings = SETTINGS.model_copy(update={"tensorboard": True})
+    for _ in range(2):  # the second begins anew
+        train_fold(**given, settings=settings)
+        assert outputs["model"].read_bytes() == whole["model"]
+        assert epochs(folder) == [1, 2, 3]
+    train_fold(**(given | {"tensorboard": tmp_path / "none"}), settings=SETTINGS)
+    assert not (tmp_path / "none").exists()

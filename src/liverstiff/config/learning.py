@@ -83,6 +83,9 @@ class TrainConfig(Section):
     measured: Literal["none", "volumes", "signs"] = "signs"
     """Numbers measured on images that join the variables: volumes of liver and spleen, or also how bright the liver is
     against spleen and the rest, its ADC, texture and surface."""
+    intensity: Literal["liver", "landmarks"] = "liver"
+    """What gives T1w, T2w and DWI their scale: each image's own liver, or landmarks of the histogram
+    that are fitted in the fold."""
     record: tuple[str, ...] = (
         *("age", "sex", "bmi", "diabetes", "ast", "alt", "ggt", "platelets", "albumin", "bilirubin", "inr"),
     )
@@ -142,6 +145,8 @@ class TrainConfig(Section):
     """CPU threads of one fold; the same number gives the same bytes."""
     seed: int = Field(1, ge=0)
     """Seed of weights, order and augmentation."""
+    tensorboard: bool = False
+    """Also write the history for TensorBoard while training goes on, below `logs/train`."""
     variants: dict[VariantName, dict[str, Any]] = Field({})
     """Other models in the same splits, by name, as changes of this section, e.g. `{image-only: {inputs: [images]}}`."""
 

@@ -1,7 +1,8 @@
 """What a model is given: images conditioned by the liver's own intensities, and standardised numbers beside them.
 
 The scale of T1w, T2w and DWI is each image's own (mean and SD inside the liver), so it needs no fitting and holds for
-a new scanner. The image is not masked: the contrast of liver, spleen and muscle is what is kept.
+a new scanner; landmarks fitted in the fold are an ablation. The image is not masked: the contrast of liver, spleen and
+muscle is what is kept.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from liverstiff.errors import DataError
 from liverstiff.model import signs
 from liverstiff.model.contract import Batch
+from liverstiff.model.landmarks import landmarks_of, standard_scale, to_standard
 from liverstiff.model.values import ValueScale
 from liverstiff.records import CHANNELS, LIVER, read_table
 
@@ -29,6 +31,8 @@ LIVER_SD = 3.0
 
 LIMIT = 5.0
 """Conditioned images are clipped here: bright fat and vessels say little and would dominate a patch."""
+
+NO_CONTRAST = "expected tissue contrast; look at its images"
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Fitted:
     """Smallest and largest target, in its unit."""
     transform: str
     """Scale of the target: ``log`` or ``none``."""
+    landmarks: tuple[tuple[float, ...], ...] = ()
+    """Per channel, the standard scale of intensities, empty for ADC; none where the liver gives the scale."""
 
 
 def channels_of(sequences: Sequence[str]) -> tuple[str, ...]:
@@ -164,8 +170,28 @@ def fit_adc(found: pd.DataFrame) -> tuple[float, float]:
     return float(mean), float(np.sqrt(max(square - mean**2, 1e-12)))
 
 
+def fit_intensity(found: pd.DataFrame, channels: Sequence[str]) -> tuple[tuple[float, ...], ...]:
+    """Per channel, the standard scale over all exams that have it; ADC has a unit and needs none.
+
+    Raises:
+        DataError: for an image without contrast, naming the exam.
+    """
+    scales: list[tuple[float, ...]] = []
+    for name in channels:
+        marks = []
+        for exam, images, _ in _each(found[found[name].astype(bool) & (name != "ADC")]):
+            try:
+                marks.append(landmarks_of(images[CHANNELS.index(name)]))
+            except ValueError as error:
+                raise DataError(f"packs: exam {exam}: {name}: {error}; {NO_CONTRAST}") from None
+        scales.append(standard_scale(marks))
+    return tuple(scales)
+
+
 def condition(images: np.ndarray, liver: np.ndarray, present: np.ndarray, fitted: Fitted) -> np.ndarray:
     """One exam as the network sees it: T1w, T2w, DWI in in-liver SD / 3 about the liver's mean, ADC in the fold's SD.
+
+    Where the fold has landmarks, T1w, T2w and DWI are on their standard scale instead.
 
     Args:
         images: (channel, x, y, z), the channels of ``fitted``, ADC x 1000.
@@ -186,6 +212,9 @@ def condition(images: np.ndarray, liver: np.ndarray, present: np.ndarray, fitted
         name = fitted.channels[channel]
         if not (inside.size and np.isfinite(voxels).all() and inside.std() > 0):
             raise ValueError(f"{name} is constant or not finite inside the liver")
+        if fitted.landmarks and name != "ADC":
+            conditioned[channel] = np.clip(to_standard(voxels, fitted.landmarks[channel]), -LIMIT, LIMIT)
+            continue
         mean, sd = (fitted.adc_mean, fitted.adc_sd) if name == "ADC" else (inside.mean(), inside.std())
         conditioned[channel] = np.clip((voxels - mean) / (LIVER_SD * sd), -LIMIT, LIMIT)
     return conditioned
@@ -217,7 +246,7 @@ def read_batch(found: pd.DataFrame, values: np.ndarray, fitted: Fitted) -> Batch
         try:
             conditioned = condition(voxels[which], mask == LIVER, channels, fitted)
         except ValueError as error:
-            raise DataError(f"packs: exam {exam}: {error}; expected tissue contrast; look at its images") from None
+            raise DataError(f"packs: exam {exam}: {error}; {NO_CONTRAST}") from None
         images[row] = torch.from_numpy(conditioned)
         masks[row] = torch.from_numpy(np.array(mask))
     return Batch(images, masks, *numbers)

@@ -30,6 +30,8 @@ from liverstiff.model import (
     to_scale,
     training_exams,
 )
+from liverstiff.model.signs import VOLUMES
+from liverstiff.predict.combat import Combat
 from liverstiff.records import PARTITIONS, read_table
 
 COLUMNS = ("baseline", "exam", "partition", "fold", "estimate")
@@ -115,6 +117,7 @@ def all_baselines(cohort: pd.DataFrame, packs: list[Path], settings: TrainConfig
         signs = _values(cohort, present, names("signs", channels))
         missing = missing.join(present[list(channels)].astype(float))
         found |= {"signs_ridge": Baseline(signs, ridge), "signs_record_ridge": Baseline(signs.join(record), ridge)}
+        found["signs_combat_ridge"] = _harmonised(cohort, signs)
         for sequence in settings.sequences:
             own = [name for name in names("signs", channels_of([sequence])) if ":" in name]
             found[f"{sequence}_ridge"] = Baseline(signs[own], ridge)
@@ -186,6 +189,20 @@ def _flags(cohort: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     there = [name for name in columns if name in cohort]
     flags = pd.get_dummies(cohort[there].astype(str), dtype=float) if there else pd.DataFrame(index=cohort.index)
     return flags.assign(one=1.0)
+
+
+def _harmonised(cohort: pd.DataFrame, signs: pd.DataFrame) -> Baseline:
+    """The signs after ComBat over the scanners, as an ablation: its batches are vendors by field strength."""
+    there = [name for name in ("vendor", "field_t") if name in cohort]
+    scanner = cohort[there].astype(str).agg(" ".join, axis=1) if there else pd.Series("", index=cohort.index)
+    batches = pd.get_dummies(scanner, dtype=float)
+    amounts = {name: np.log1p(signs[name]) for name in VOLUMES}
+
+    def combat_ridge() -> RegressorMixin:
+        combat = Combat(batches.shape[1])
+        return make_pipeline(SimpleImputer(keep_empty_features=True), combat, StandardScaler(), RidgeCV(ALPHAS))
+
+    return Baseline(batches.join(signs.assign(**amounts)), combat_ridge, skewed=False)
 
 
 def _logarithms(inputs: pd.DataFrame, training: np.ndarray) -> np.ndarray:

@@ -67,6 +67,7 @@ BASELINES = {
     "record_ridge": "Record, linear",
     "record_boosting": "Record, boosted trees",
     "signs_ridge": "Image measures, linear",
+    "signs_combat_ridge": "Image measures after ComBat, linear",
     "signs_record_ridge": "Image measures and record, linear",
     "T1w_ridge": "T1w measures, linear",
     "T2w_ridge": "T2w measures, linear",

@@ -28,6 +28,7 @@ from liverstiff.model import (
     weight_bytes,
 )
 from liverstiff.records import read_table
+from liverstiff.train.curves import curves
 from liverstiff.train.familiarity import remember
 from liverstiff.train.learning import learn, predict_scaled
 from liverstiff.train.material import Material
@@ -51,6 +52,7 @@ def train_fold(
     target: TargetConfig,
     ledger: Path | None = None,
     threads: int | None = None,
+    tensorboard: Path | None = None,
 ) -> None:
     """Fit the model of one fold on the cross-validation exams of all others.
 
@@ -70,6 +72,7 @@ def train_fold(
         target: config section ``target``.
         ledger: ``ledger.json``, with the hash of the ledger of folds behind the splits, for the description.
         threads: CPU threads; ``settings.threads`` if not given. Sums, and so bytes, depend on it.
+        tensorboard: folder for the history as TensorBoard reads it, with ``settings.tensorboard``.
 
     Raises:
         ConfigError: for a device that is not there, or a shape that patch or heads do not divide.
@@ -84,9 +87,10 @@ def train_fold(
     if settings.pretrained is not None:
         print(f"train: {start_from(network, Path(settings.pretrained))}", flush=True)
     material = prepared.on(device, settings, checkpoint.parent)
-    with stop_on_signals() as stopped:
+    mark = prepared.fingerprint(settings)
+    with stop_on_signals() as stopped, curves(tensorboard if settings.tensorboard else None) as told:
         progress = learn(
-            network.to(device), material, prepared.fitted, settings, checkpoint, prepared.fingerprint(settings), stopped
+            network.to(device), material, prepared.fitted, settings, checkpoint, mark, stopped, after_epoch=told
         )
     whole, voxels = check_images(network, material, settings)
     remember(network, material, settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from liverstiff.model import (
     channels_present,
     find_exams,
     fit_adc,
+    fit_intensity,
     fit_values,
     image_shape,
     names,
@@ -33,7 +34,7 @@ from liverstiff.train.material import Exams, Material, Resident, inverse_density
 MIN_EXAMS = 8
 """Fewer training exams than this are refused."""
 
-FREE = {"sensitivity"}
+FREE = {"sensitivity", "tensorboard"}
 """Settings that weights do not depend on."""
 
 
@@ -146,6 +147,8 @@ def prepare(
     values = raw_values(cohort, found, variables)
     scale = fit_values(values[~validation], variables)
     fitted = fit(found[~validation], channels, scale, reference[~validation], transform)
+    if settings.intensity == "landmarks":
+        fitted = replace(fitted, landmarks=fit_intensity(found[~validation], channels))
     return Prepared(found, values, reference, validation, fitted)
 
 
