@@ -28,7 +28,7 @@ from liverstiff.model import Description, load_model
 from liverstiff.predict import predict_partition
 from liverstiff.predict.baselines import Baseline, all_baselines, fitted, ridge
 from liverstiff.predict.estimates import Source, estimate
-from liverstiff.records import read_table
+from liverstiff.records import CHANNELS, read_table
 from liverstiff.train import train_fold
 
 NO_FOLD = 99
@@ -309,6 +309,12 @@ def throughput(quick: bool, device: str) -> dict[str, float]:
         peak = next((top for part, top in PEAK.items() if part in gpu), None)
         of_peak = f" = {rate / peak:.1%} of the peak in bfloat16" if peak else ""
         print(f"  model {rate / 1e12:.3f} TFLOP/s{of_peak}")
+        hours = 10 * 0.9 * 3680 * TrainConfig().epochs / rates["ours"] / 3600
+        resident = 3680 * float(np.prod(shape)) * (2 * len(CHANNELS) + 1) / 1e9
+        print(f"  10 folds x 3,680 exams, {TrainConfig().epochs} epochs: {hours:.1f} h on this {device}", end="; ")
+        held = torch.cuda.max_memory_allocated() / 1e9 if device == "cuda" else None
+        told = "GPU memory: no GPU" if held is None else f"GPU memory of a step and {exams} exams {held:.1f} GB"
+        print(f"images of 3,680 exams take {resident:.1f} GB; {told}")
         if device == "cuda":
             half = rates["ours_bfloat16"]
             factors = half / rates["ours_float32"], rates["ours"] / half
