@@ -284,7 +284,9 @@ def test_loss_that_is_not_finite_keeps_earlier_results_and_the_epochs_before(stu
     assert {name: outputs[name].read_bytes() for name in whole} == whole
     epochs = []
     learn = learning.learn
-    monkeypatch.setattr(fold, "learn", lambda *args: learn(*args, after_epoch=lambda row: epochs.append(row.epoch)))
+    monkeypatch.setattr(
+        fold, "learn", lambda *args, **_: learn(*args, after_epoch=lambda row: epochs.append(row.epoch))
+    )
     assert train(study) == whole
     assert epochs == [2, 3]
 

@@ -13,7 +13,7 @@ CHOSEN = frozenset(
     {
         *("dialect", "record_style", "layout", "required", "reference", "no_muscle", "transform", "deformable", "unit"),
         *("phase_axis", "methods", "sequences", "precision", "confidence", "scheme", "inputs", "model", "measured"),
-        *("stem", "device", "formats"),
+        *("stem", "device", "formats", "intensity"),
     }
 )
 """Keys whose text is shown where it is one of the choices that the schema offers."""
