@@ -25,8 +25,8 @@ sys.path[:0] = [str(ROOT / "tests" / "workflow"), str(ROOT / "tests" / "unit")]
 
 from tiny_cohort import Checkout, copy_checkout, tiny_config  # noqa: E402
 
-TIMES = ("provenance", "evaluate/summary.json")
-"""Below results: files that state when or how long."""
+TIMES = ("provenance", "evaluate/summary.json", "catalog/private/headers")
+"""Below results: files that state when or how long, or when another file was written."""
 
 
 def digests(checkout: Checkout) -> dict[str, str]:
