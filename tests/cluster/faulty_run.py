@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pip_conda
+import linked_conda
 import yaml
 from slurm import Job, Slurm
 from tiny_cohort import Checkout, copy_checkout, give_key
@@ -53,12 +53,12 @@ def run_with_faults(finished: Checkout, slurm: Slurm, folder: Path) -> FaultyRun
     give_key(here.folder / yaml.safe_load(here.read("config.yaml"))["data"]["private"])
     _edit_profile(here.folder / "profiles" / "slurm" / "config.yaml")
     run = FaultyRun(here)
-    programs = pip_conda.install(folder.parent / "conda")
+    programs = linked_conda.install(folder.parent / "conda")
     environment = {**slurm.environment, "OMP_NUM_THREADS": "1", "NO_ET": "1", "MPLBACKEND": "Agg"}
     environment["PATH"] = f"{programs}:{environment['PATH']}"
     first = ["--conda-create-envs-only", "--executor", "local", "--cores", "1"]
     subprocess.run([*COMMAND, *first], cwd=folder, env=environment, check=True)
-    pip_conda.cut_off(programs)
+    linked_conda.cut_off(programs)
     with (folder / "snakemake.out").open("wb") as out:
         snakemake = subprocess.Popen([*COMMAND, *QUICK], cwd=folder, env=environment, stdout=out, stderr=out)
         try:

@@ -1,13 +1,15 @@
-"""A ``conda`` that needs no channel: environments by venv and pip, for machines without conda or its packages.
+"""A ``conda`` that needs no channel: environments of the packages that are installed, for machines without conda.
 
 It knows the commands that Snakemake gives, and nothing else. What it cannot show is that conda-forge has the
-interpreter and pip that envs/*.yaml ask for; all else of an environment is wheels, and pip installs them here as it
-does under conda. Packages come without their dependencies: an environment is complete only if its file is.
+interpreter and pip that envs/*.yaml ask for, and that pip finds the wheels; an environment holds the packages that its
+file lists, at their versions, and no others, so it is complete only if its file is.
 """
 
 import json
+import shutil
 import subprocess
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 
 import yaml
@@ -16,7 +18,7 @@ PROGRAM = """\
 #!{python}
 import sys
 sys.path.insert(0, {here!r})
-from pip_conda import main
+from linked_conda import main
 main()
 """
 ACTIVATE = """\
@@ -62,10 +64,26 @@ def main() -> None:
 
 
 def create(file: Path, prefix: Path) -> None:
-    """An environment of the wheels that a file lists under ``pip``."""
+    """An environment of the packages that a file lists under ``pip``, linked from the one that runs this."""
     *conda, wheels = yaml.safe_load(file.read_text())["dependencies"]
     if conda != ["python =3.11", "pip"]:
         sys.exit(f"{file} asks for conda packages: {conda}")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(prefix)], check=True)
-    into = [sys.executable, "-m", "pip", "--python", str(prefix / "bin" / "python"), "install"]
-    subprocess.run([*into, "--quiet", "--no-deps", *wheels["pip"]], check=True)
+    (site,) = prefix.glob("lib/python*/site-packages")
+    for line in wheels["pip"]:
+        name, _, version = line.partition("==")
+        found = distribution(name)
+        if found.version.partition("+")[0] != version:
+            sys.exit(f"{file} asks for {line}; installed is {found.version}")
+        for path in dict.fromkeys(found.files or ()):  # some are listed twice
+            if ".." not in path.parts:
+                link(Path(str(path.locate())), site / path)
+
+
+def link(source: Path, target: Path) -> None:
+    """The same file, or a copy on another file system."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
