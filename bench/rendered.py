@@ -35,6 +35,9 @@ NOISE = 0.02
 COILS = {"GE": (0.35, -0.25, 0.1), "Siemens": (-0.3, 0.35, 0.0), "Philips": (0.1, 0.3, -0.35)}
 """Slope of the log of a vendor's receive sensitivity along x, y, z, per 120 mm: a strong uncorrected surface coil."""
 
+FIELD_MM = 22.0
+"""Voxels in which the bias field is looked for: it is a plane in the logarithm here, and these images are coarse."""
+
 
 def draw(n: int, seed: int, test: int, external: int = 0, folds: int = 5) -> pd.DataFrame:
     """Patients with one exam each: ``n`` of the cross-validation, ``test`` of the temporal test, some external."""
@@ -185,9 +188,9 @@ def _scan(
 
 
 def _harmonise(image: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """What the stage harmonize does with an image (x, y, z) that is no map."""
+    """What the stage harmonize does with an image (x, y, z) that is no map, the bias field on a coarser grid."""
     affine = np.diag([*np.abs(grid[:, 1, 1, 1] - grid[:, 0, 0, 0]), 1.0])
-    return standardise(image, affine)[0]
+    return standardise(image, affine, FIELD_MM)[0]
 
 
 def _smooth(rng: np.random.Generator, shape: tuple[int, ...], width: float) -> np.ndarray:
