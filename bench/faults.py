@@ -73,12 +73,12 @@ class Epochs:
         self.checkout, self.read, self.counts = checkout, {}, Counter()
 
     def count(self) -> None:
-        """Take up what has been logged since the last time."""
+        """Take up what has been logged since the last time; a line holds its speed, so none is like that of before."""
         for log in sorted((self.checkout.folder / "logs" / "train").glob("fold-*.log")):
-            lines = [line.split(",")[0] for line in log.read_text().splitlines() if line.startswith("train: epoch ")]
+            lines = [line for line in log.read_text().splitlines() if line.startswith("train: epoch ")]
             before = self.read.get(log.name, [])
             new = lines[len(before) :] if lines[: len(before)] == before else lines
-            self.counts.update(f"{log.stem} {line}" for line in new)
+            self.counts.update(f"{log.stem} {line.split(',')[0]}" for line in new)
             self.read[log.name] = lines
 
 

@@ -297,6 +297,8 @@ def throughput(quick: bool, device: str) -> dict[str, float]:
     sizes = {"small network": ((48, 48, 24), 32, 1, 48), "larger network": ((48, 48, 24), 96, 4, 32)}
     found = {}
     for name, (shape, width, depth, exams) in list(sizes.items())[: 1 if quick else 2]:
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
         rates = compare(shape, width, depth, exams, 3 if quick else 5, device)
         share = rates["ours"] / rates["network"]
         told = ", ".join(f"{key} {value:.1f}" for key, value in rates.items() if not key.startswith("wait"))

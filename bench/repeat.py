@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import yaml
+from few_exams import few_exams
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTS = ("Snakefile", "rules", "envs", "profiles", "workflow_scripts", "src", "docs")
@@ -42,11 +43,7 @@ def main() -> None:
     arguments = parser.parse_args()
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     if arguments.quick:
-        for site, exams in {"alba": 7, "brook": 6, "cedar": 6, "delta": 3}.items():
-            config["simulate"]["sites"][site]["exams"] = exams
-        config["data"]["temporal_cut"] = "2024-08-01"
-        config["split"]["folds"] = 3
-        config["train"]["epochs"] = 4
+        few_exams(config)
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
         first, second = (run(Path(folder), config, arguments.cores) for folder in (one, two))
     different = sorted(path for path in first.keys() | second.keys() if first.get(path) != second.get(path))

@@ -169,7 +169,8 @@ def test_it_prints(tab, report):
     assert len(pdf) > 100_000
 
 
-@pytest.mark.parametrize(("width", "theme"), [(1600, "light"), (390, "dark")])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1600, 390])
 def test_no_serious_finding_of_the_accessibility_audit(tab, report, theme, width):
     """axe-core, over the whole page with everything unfolded."""
     found = find_spec("axe_core_python")

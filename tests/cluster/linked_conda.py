@@ -5,6 +5,7 @@ interpreter and pip that envs/*.yaml ask for, and that pip finds the wheels; an 
 file lists, at their versions, and no others, so it is complete only if its file is.
 """
 
+import errno
 import json
 import shutil
 import subprocess
@@ -85,5 +86,7 @@ def link(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         target.hardlink_to(source)
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM):  # a file that is there already must not be written through
+            raise
         shutil.copy2(source, target)

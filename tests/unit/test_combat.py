@@ -70,3 +70,10 @@ def test_a_feature_that_does_not_vary_stays_finite():
     assert np.isfinite(Combat(2).fit(given).transform(given)).all()
     alone = flagged(BATCH, features[:, :1])
     assert np.isfinite(Combat(2).fit(alone).transform(alone)).all()
+
+
+def test_features_that_are_not_finite_are_an_error_and_no_endless_loop():
+    given = flagged(BATCH, FEATURES)
+    given[0, 2] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        Combat(2).fit(given)

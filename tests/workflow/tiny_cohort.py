@@ -84,8 +84,7 @@ def tiny_config(here: Checkout) -> None:
     config["split"]["folds"] = 3
     config["train"]["epochs"] = 12
     config["evaluate"]["resamples"] = 200
-    config["segment"]["network"]["steps"] = 200
-    config["segment"]["least_quality"] = 0.4  # or most masks of so short a training would be made from atlases, slowly
+    config["segment"]["network"]["steps"] = 300
     (here.folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     give_key(here.folder / config["data"]["private"])
 

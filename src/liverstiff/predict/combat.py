@@ -11,6 +11,9 @@ LEAST = 3
 TOLERANCE = 1e-6
 """Relative change at which the posterior means stand still."""
 
+ROUNDS = 1000
+"""Most steps to get there; a few tens are usual."""
+
 
 class Combat(TransformerMixin, BaseEstimator):
     """Johnson, Li and Rabinovic, Biostatistics 2007;8:118-127, with parametric priors and without covariates.
@@ -70,7 +73,7 @@ def posterior(standardised: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return shift, np.sqrt(variance)
     shape, rate = (2 * spread + mean**2) / spread, (mean * spread + mean**3) / spread
     drawn, drawn_variance = shift, variance
-    while True:
+    for _ in range(ROUNDS):
         before = drawn, drawn_variance
         drawn = (n * apart * shift + drawn_variance * middle) / (n * apart + drawn_variance)
         squares = ((standardised - drawn) ** 2).sum(axis=0)
@@ -79,3 +82,4 @@ def posterior(standardised: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         change = np.abs(now - np.concatenate(before)) / np.maximum(np.abs(np.concatenate(before)), 1e-9)
         if change.max() < TOLERANCE:
             return drawn, np.sqrt(drawn_variance)
+    raise ValueError("ComBat: the posterior means do not stand still; look for features that are not finite")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -146,9 +146,8 @@ def prepare(
     found = find_exams(packs, exams["exam"].tolist(), channels)
     values = raw_values(cohort, found, variables)
     scale = fit_values(values[~validation], variables)
-    fitted = fit(found[~validation], channels, scale, reference[~validation], transform)
-    if settings.intensity == "landmarks":
-        fitted = replace(fitted, landmarks=fit_intensity(found[~validation], channels))
+    landmarks = fit_intensity(found[~validation], channels) if settings.intensity == "landmarks" else ()
+    fitted = fit(found[~validation], channels, scale, reference[~validation], transform, landmarks)
     return Prepared(found, values, reference, validation, fitted)
 
 
@@ -180,7 +179,12 @@ def inputs_of(settings: TrainConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def fit(
-    found: pd.DataFrame, channels: tuple[str, ...], values: ValueScale, reference: np.ndarray, transform: str
+    found: pd.DataFrame,
+    channels: tuple[str, ...],
+    values: ValueScale,
+    reference: np.ndarray,
+    transform: str,
+    landmarks: tuple[tuple[float, ...], ...] = (),
 ) -> Fitted:
     """Scales of images and target from the training exams alone."""
     adc_mean, adc_sd = fit_adc(found)
@@ -195,4 +199,5 @@ def fit(
         target_sd=float(max(target.std(), 1e-6)),
         target_range=(float(reference.min()), float(reference.max())),
         transform=transform,
+        landmarks=landmarks,
     )
